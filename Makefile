@@ -1,0 +1,78 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+BIN := .venv/bin
+TOOLS := .tools
+UV := $(TOOLS)/uv/bin/uv
+BUF := $(TOOLS)/buf/node_modules/.bin/buf
+UV_VERSION := 0.13.8
+BUF_VERSION := 1.75.0
+PYTHON ?= python3
+STUBS := clients/python/llmrouter/v1
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help install demo run test lint types gen check-gen bench lock buf clean
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/.installed ## Make .venv with the command llmrouter, from the lock file
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "llmrouter needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(TOOLS)/uv
+	$(TOOLS)/uv/bin/python -m pip install --quiet uv==$(UV_VERSION)
+
+.venv/.installed: requirements.lock pyproject.toml clients/python/pyproject.toml | $(UV)
+	test -d .venv || $(UV) venv --quiet --python $(PYTHON) .venv
+	$(UV) pip install --quiet --python .venv --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --python .venv --no-deps -e clients/python -e .
+	@touch $@
+
+lock: | $(UV) ## Resolve the dependencies anew into requirements.lock
+	$(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --group dev --all-extras --generate-hashes \
+	  --no-emit-package llmrouter-client --no-header --no-annotate -o requirements.lock
+
+demo: install ## Route varied prompts through the service and a simulated provider
+	@$(BIN)/llmrouter demo
+
+run: install ## Serve with the provider keys in the environment, or CONFIG=file.yaml
+	@$(BIN)/llmrouter serve $(if $(CONFIG),--config $(CONFIG))
+
+test: install ## Run all tests
+	$(BIN)/pytest -n 2
+
+lint: install ## Check style, import contracts and the protobuf API
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+	@$(MAKE) --no-print-directory buf
+
+types: install ## Check types
+	$(BIN)/mypy
+
+$(BUF):
+	npm install --silent --no-fund --no-audit --prefix $(TOOLS)/buf @bufbuild/buf@$(BUF_VERSION)
+
+buf: ## Lint the protobuf API and compare it with the last release
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(BUF) \
+	  && cd protos && ../$(BUF) lint && ../$(BUF) format --diff --exit-code \
+	  && ../$(BUF) breaking --against baseline.binpb && echo "buf: lint, format and breaking pass"; \
+	elif [ -n "$$CI" ]; then echo "buf needs npm (Node.js), which is missing here"; exit 1; \
+	else echo "skipped: buf needs npm (Node.js)"; fi
+
+gen: install ## Generate the Python stubs from protos/
+	rm -f $(STUBS)/*_pb2*
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=clients/python \
+	  --mypy_out=quiet,readable_stubs:clients/python protos/llmrouter/v1/*.proto
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -Iprotos --grpc_python_out=clients/python \
+	  --mypy_grpc_out=quiet:clients/python protos/llmrouter/v1/router_service.proto
+
+check-gen: gen ## Fail if the committed stubs are stale
+	@git diff --exit-code --stat -- $(STUBS) && test -z "$$(git status --porcelain -- $(STUBS))" \
+	  || { echo "The generated stubs differ from the committed ones: run 'make gen' and commit the result"; exit 1; }
+
+bench: install ## Measure CPU per call beside a bare grpc.aio echo (about a minute)
+	$(BIN)/python -m benchmarks.bench
+
+clean: ## Remove what make installed
+	rm -rf .venv $(TOOLS)

@@ -1,0 +1,116 @@
+"""The configuration as the router runs it: compiled, frozen, checked. `load` makes it; a reload replaces it whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from router_service.domain.deployment import Deployment
+from router_service.domain.policy import Feature, Policy
+from router_service.domain.vendor import OnCancel, Quirks
+
+
+class Secret(Protocol):
+    """A secret that may be rotated: `reveal` returns its value now; `repr` never shows it."""
+
+    def reveal(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderSettings:
+    """Where a provider is and how it is called.
+
+    `keys` is a pool used in turn; empty where none is needed or configured. `headers` and `query` are added to every
+    request. `proxy` is a URL, `ca_file` a PEM bundle, `client_cert_file` and `client_key_file` PEM files.
+    """
+
+    id: str
+    vendor: str
+    base_url: str
+    keys: tuple[Secret, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    proxy: str | None = None
+    ca_file: str | None = None
+    client_cert_file: str | None = None
+    client_key_file: str | None = None
+    quirks: Quirks = Quirks()
+    max_connections: int = 1000
+    on_cancel: OnCancel = OnCancel.CANCEL
+    propagate_trace: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsSettings:
+    """PEM files of the gRPC server; they are read again when they change. `client_ca_file` asks clients for theirs."""
+
+    cert_file: str
+    key_file: str
+    client_ca_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """The gRPC edge. Durations are seconds, sizes bytes."""
+
+    address: str = "127.0.0.1:50051"
+    tls: TlsSettings | None = None
+    reflection: bool | None = None
+    lame_duck: float = 1.0
+    grace: float = 30.0
+    max_message_bytes: int = 4 * 1024 * 1024
+    max_connection_age: float = 300.0
+    max_concurrent_calls: int = 2000
+    default_deadline: float = 120.0
+    receipts_kept: int = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetrySettings:
+    """Where traces and metrics go. `otlp_endpoint` None exports nothing (`OTEL_EXPORTER_OTLP_ENDPOINT` is its default).
+
+    `sample_ratio` is the share of uneventful traces that is kept; errors, fallbacks, escalations and calls slower than
+    `slow_seconds` or dearer than `costly_nano_usd` are always kept. `mirror_cost_keys` repeats costs under other
+    vendors' attribute names.
+    """
+
+    service_name: str = "llmrouter"
+    otlp_endpoint: str | None = None
+    otlp_insecure: bool = True
+    otlp_headers: Mapping[str, str] = field(default_factory=dict)
+    sample_ratio: float = 1.0
+    slow_seconds: float = 30.0
+    costly_nano_usd: int = 1_000_000_000
+    metrics_interval: float = 30.0
+    mirror_cost_keys: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionTokenSettings:
+    """How decision tokens are signed. Without a key one is made at start: fine for one replica."""
+
+    key: Secret | None = None
+    ttl: float = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """Everything from the file (or the environment), checked and compiled.
+
+    `fingerprint` is a hash of the routing-relevant content. `models` maps a model name to its deployments in the
+    file's order. `watched_files` are all files whose change means a reload.
+    """
+
+    fingerprint: str
+    source: str
+    server: ServerSettings
+    telemetry: TelemetrySettings
+    decision_tokens: DecisionTokenSettings
+    providers: Mapping[str, ProviderSettings]
+    deployments: Mapping[str, Deployment]
+    models: Mapping[str, tuple[Deployment, ...]]
+    features: Mapping[str, Feature]
+    policies: Mapping[str, Policy]
+    default_policy: str
+    watched_files: tuple[str, ...] = ()

@@ -1,0 +1,57 @@
+"""A call: who asks, what for, and what they wish of the routing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from router_service.domain.chat import Chat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks and what for. Every field may be empty; the tenant is never in it."""
+
+    feature: str = ""
+    tier: str = ""
+    task_type: str = ""
+    user: str = ""
+    conversation_id: str = ""
+    language: str = ""
+    complexity: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the caller asks of the routing: at most one of `model` and `deployment` is set.
+
+    `latency_target` is in seconds to the first token; `max_cost_nano_usd` bounds the estimate of one attempt.
+    """
+
+    policy: str = ""
+    model: str = ""
+    deployment: str = ""
+    latency_target: float | None = None
+    max_cost_nano_usd: int | None = None
+    bypass_cache: bool = False
+    decision_token: str = ""
+    accept_discard: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call as it entered the router.
+
+    `deadline` is on the monotonic clock of the event loop, in seconds; `None` where the caller set none.
+    `stream` says whether the caller reads events.
+    """
+
+    request_id: str
+    tenant: str
+    caller: Caller
+    chat: Chat
+    wishes: Wishes = Wishes()
+    idempotency_key: str = ""
+    deadline: float | None = None
+    stream: bool = False

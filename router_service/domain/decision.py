@@ -1,0 +1,100 @@
+"""What is known of a call before deciding, and what was decided and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from router_service.domain.chat import Parameters
+from router_service.domain.deployment import Capability, Deployment
+from router_service.domain.policy import Policy, Rule
+
+
+class ComplexitySource(StrEnum):
+    """Who said how complex a call is."""
+
+    CALLER = "caller"
+    CONVERSATION = "conversation"
+    HEURISTIC = "heuristic"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signals:
+    """What is known of a call before deciding. `language` is a lower-case BCP 47 tag or empty."""
+
+    input_tokens: int
+    language: str
+    complexity: str
+    complexity_source: ComplexitySource
+    complexity_score: float | None
+    turns: int
+    needs: frozenset[Capability]
+
+
+class RejectionReason(StrEnum):
+    """Why a deployment is out; the names equal the API's enum."""
+
+    CAPABILITY = "CAPABILITY"
+    CONTEXT_WINDOW = "CONTEXT_WINDOW"
+    PRICE_CEILING = "PRICE_CEILING"
+    UNPRICED = "UNPRICED"
+    REGION = "REGION"
+    DATA_RETENTION = "DATA_RETENTION"
+    HEALTH = "HEALTH"
+    CONVERSATION = "CONVERSATION"
+    CREDENTIALS = "CREDENTIALS"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """A deployment that may not serve the call, with the reason in a word and in words.
+
+    `retry_after` is in seconds, for rejections that pass by themselves.
+    """
+
+    deployment: Deployment
+    reason: RejectionReason
+    detail: str
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLimit:
+    """The ceiling on output tokens: the least of caller, feature, rule and model, and whose it was."""
+
+    requested: int | None
+    applied: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A deployment that may serve the call. `estimated_cost` is in nano-USD, `None` where the price is unknown."""
+
+    deployment: Deployment
+    token_limit: TokenLimit
+    estimated_cost: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The ordered result of routing one call; every deployment the rule names is a candidate or a rejection.
+
+    `rule` is `None` where the caller named a model or deployment. `parameters` are the caller's over the rule's over
+    the feature's, without the token limit, which is each candidate's own.
+    """
+
+    policy: Policy
+    rule: Rule | None
+    strategy: str
+    candidates: tuple[Candidate, ...]
+    rejections: tuple[Rejection, ...]
+    signals: Signals
+    parameters: Parameters
+    cause: str
+    fingerprint: str
+
+    @property
+    def rule_name(self) -> str:
+        """The rule's name, empty where the caller chose."""
+        return self.rule.name if self.rule else ""

@@ -1,0 +1,193 @@
+"""The one error tree. No gRPC or HTTP codes: each edge has one translator.
+
+RouterError
+├── InvalidRequest           a field is missing or out of range
+├── NotFound                 no such policy, model, deployment or receipt
+├── NoCandidate              every candidate was rejected; cooling if all would pass by themselves
+├── InvalidDecisionToken     foreign, damaged, stale, or for another request
+├── AttemptsFailed           every attempt failed, with the reason of the last one
+├── Overloaded               a limit of ours
+├── Draining                 shutting down
+├── DeadlineExceeded         the caller's deadline passed
+└── Cancelled                the caller left
+UpstreamError                one attempt failed; never leaves the engine
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Every reason a call can fail for; the names equal the API's `ErrorReason`."""
+
+    INVALID_REQUEST = "INVALID_REQUEST"
+    POLICY_NOT_FOUND = "POLICY_NOT_FOUND"
+    MODEL_NOT_FOUND = "MODEL_NOT_FOUND"
+    RECEIPT_NOT_FOUND = "RECEIPT_NOT_FOUND"
+    NO_ELIGIBLE_CANDIDATE = "NO_ELIGIBLE_CANDIDATE"
+    ALL_CANDIDATES_COOLING = "ALL_CANDIDATES_COOLING"
+    DECISION_TOKEN_INVALID = "DECISION_TOKEN_INVALID"  # noqa: S105 - a reason's name
+    DECISION_TOKEN_EXPIRED = "DECISION_TOKEN_EXPIRED"  # noqa: S105 - a reason's name
+    UPSTREAM_REJECTED = "UPSTREAM_REJECTED"
+    CONTEXT_TOO_LONG = "CONTEXT_TOO_LONG"
+    CONTENT_FILTERED = "CONTENT_FILTERED"
+    ATTEMPTS_EXHAUSTED = "ATTEMPTS_EXHAUSTED"
+    STREAM_TRUNCATED = "STREAM_TRUNCATED"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    CANCELLED = "CANCELLED"
+    PROVIDER_REFUSES_KEY = "PROVIDER_REFUSES_KEY"
+    DRAINING = "DRAINING"
+    OVERLOADED = "OVERLOADED"
+    RATE_LIMITED = "RATE_LIMITED"
+    BUDGET_EXHAUSTED = "BUDGET_EXHAUSTED"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    PERMISSION_DENIED = "PERMISSION_DENIED"
+    INTERNAL = "INTERNAL"
+
+
+class RouterError(Exception):
+    """A call failed. `message` says what happened and what to do; it never holds prompts, secrets or upstream text.
+
+    `retry_after` is in seconds, where coming back later helps. `metadata` holds short strings for machines.
+    """
+
+    reason: Reason = Reason.INTERNAL
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: Reason | None = None,
+        metadata: Mapping[str, str] | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason or type(self).reason
+        self.metadata: dict[str, str] = dict(metadata or {})
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A bad field: its path in the request, such as "chat.messages[2].role", and what is wrong with it."""
+
+    field: str
+    description: str
+
+
+class InvalidRequest(RouterError):
+    """One or more fields are missing or out of range."""
+
+    reason = Reason.INVALID_REQUEST
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        listed = "; ".join(f"{violation.field}: {violation.description}" for violation in violations[:8])
+        super().__init__(f"The request is not valid: {listed}")
+        self.violations = tuple(violations)
+
+
+class NotFound(RouterError):
+    """No policy, model, deployment or receipt has that name."""
+
+    reason = Reason.MODEL_NOT_FOUND
+
+
+class NoCandidate(RouterError):
+    """No deployment may serve the call: `NO_ELIGIBLE_CANDIDATE`, or `ALL_CANDIDATES_COOLING` if waiting helps."""
+
+    reason = Reason.NO_ELIGIBLE_CANDIDATE
+
+
+class InvalidDecisionToken(RouterError):
+    """The decision token is foreign, damaged or stale."""
+
+    reason = Reason.DECISION_TOKEN_INVALID
+
+
+class AttemptsFailed(RouterError):
+    """Every attempt failed. The reason is one of UPSTREAM_REJECTED, CONTEXT_TOO_LONG, CONTENT_FILTERED,
+    PROVIDER_REFUSES_KEY, STREAM_TRUNCATED and ATTEMPTS_EXHAUSTED."""
+
+    reason = Reason.ATTEMPTS_EXHAUSTED
+
+
+class Overloaded(RouterError):
+    """Too many calls at once."""
+
+    reason = Reason.OVERLOADED
+
+
+class Draining(RouterError):
+    """This replica is shutting down."""
+
+    reason = Reason.DRAINING
+
+
+class DeadlineExceeded(RouterError):
+    """The caller's deadline passed."""
+
+    reason = Reason.DEADLINE_EXCEEDED
+
+
+class Cancelled(RouterError):
+    """The caller left. Only ever recorded: nobody is there to read it."""
+
+    reason = Reason.CANCELLED
+
+
+class UpstreamFault(StrEnum):
+    """What went wrong with one attempt: the rows of the error taxonomy (`engine.taxonomy` says what follows)."""
+
+    CONNECT = "connect_error"
+    RATE_LIMITED = "rate_limited"
+    QUOTA = "insufficient_quota"
+    SERVER = "server_error"
+    GATEWAY_TIMEOUT = "gateway_timeout"
+    READ_TIMEOUT = "read_timeout"
+    CONNECTION_LOST = "connection_lost"
+    AUTH = "auth"
+    MODEL_NOT_FOUND = "model_not_found"
+    CONTEXT_LENGTH = "context_length"
+    BAD_REQUEST = "bad_request"
+    CONTENT_FILTER = "content_filter"
+    MALFORMED = "malformed_response"
+    TRUNCATED = "stream_interrupted"
+    FIRST_TOKEN_TIMEOUT = "first_token_timeout"  # noqa: S105 - a fault's name
+    STALL = "stall_timeout"
+    TOTAL_TIMEOUT = "timeout"
+
+
+class UpstreamError(Exception):
+    """One attempt failed.
+
+    `message` is the router's own words; the upstream's body is never kept. `status` is the HTTP status where there
+    was one. `retry_after` is the provider's hint in seconds, `None` where it gave none. `retryable` is the
+    provider's own word on trying again (`x-should-retry`), `None` where it gave none.
+    """
+
+    def __init__(
+        self,
+        fault: UpstreamFault,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        retryable: bool | None = None,
+        code: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.fault = fault
+        self.message = message
+        self.status = status
+        self.retry_after = retry_after
+        self.retryable = retryable
+        self.code = code
+
+    @property
+    def error_type(self) -> str:
+        """What telemetry and receipts call it: the HTTP status where there was one, else the fault."""
+        return str(self.status) if self.status is not None and self.status >= 400 else self.fault.value

@@ -1,0 +1,120 @@
+"""What happens during a call, in order. The wire and telemetry observe the same events.
+
+CallStarted ─ Decided ─ ( AttemptStarted ─ Delta* ─ AttemptFinished ─ [AttemptDiscarded] )* ─ Finished
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from router_service.domain.call import Call
+from router_service.domain.chat import FinishReason, Message
+from router_service.domain.decision import Decision
+from router_service.domain.deployment import Deployment
+from router_service.domain.error import RouterError
+from router_service.domain.receipt import Attempt, AttemptReason, Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """More of the answer's text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """More of the model's visible thinking."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCallDelta:
+    """More of a tool call; `id` and `name` come with the first delta of an `index`."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments_json: str = ""
+
+
+Delta = TextDelta | ReasoningDelta | ToolCallDelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallStarted:
+    """A call entered the engine."""
+
+    call: Call
+    started_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """The router decided; `duration` is seconds spent assessing and deciding."""
+
+    decision: Decision
+    duration: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptStarted:
+    """An upstream call is about to be dispatched; `max_output_tokens` is the limit sent with it."""
+
+    number: int
+    attempt_id: str
+    deployment: Deployment
+    reason: AttemptReason
+    started_at: float
+    max_output_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deltas:
+    """Output that arrived together. Adjacent text is already merged."""
+
+    attempt: int
+    deltas: Sequence[Delta]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFinished:
+    """An attempt ended, one way or another."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptDiscarded:
+    """Output of `attempt` that the client has seen is taken back."""
+
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The call ended: with an answer, or with an error."""
+
+    receipt: Receipt
+    message: Message | None = None
+    finish_reason: FinishReason | None = None
+    error: RouterError | None = None
+
+
+Event = CallStarted | Decided | AttemptStarted | Deltas | AttemptFinished | AttemptDiscarded | Finished
+
+
+class Emit(Protocol):
+    """Carries events to the caller; awaiting it waits for a slow reader."""
+
+    async def __call__(self, event: Event, /) -> None: ...
+
+
+class Observer(Protocol):
+    """Watches events without delaying the call: it never awaits and never raises into the call."""
+
+    def __call__(self, event: Event, /) -> None: ...

@@ -1,0 +1,135 @@
+"""Policies as the router runs them: compiled from the file, ready for pure decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from router_service.domain.chat import Parameters
+from router_service.domain.deployment import Capability, Deployment, Retention
+
+
+class Strategy(StrEnum):
+    """How the eligible candidates of a rule are ordered."""
+
+    ORDER = "order"
+    CHEAPEST = "cheapest"
+    FASTEST = "fastest"
+    WEIGHTED = "weighted"
+
+
+class StickyKey(StrEnum):
+    """What keeps a weighted choice or a conversation on its deployment."""
+
+    NONE = "none"
+    CONVERSATION = "conversation"
+    USER = "user"
+    TENANT = "tenant"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextMatch:
+    """Accepts a value that is one of `any_of` (if given) and none of `none_of`. Both are lower case."""
+
+    any_of: frozenset[str] | None = None
+    none_of: frozenset[str] = frozenset()
+
+    def accepts(self, value: str) -> bool:
+        """Whether `value` (lower case) passes."""
+        return (self.any_of is None or value in self.any_of) and value not in self.none_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RangeMatch:
+    """Accepts a number from `at_least` to `at_most`, both inclusive; `None` leaves that side open."""
+
+    at_least: int | None = None
+    at_most: int | None = None
+
+    def accepts(self, value: int) -> bool:
+        """Whether `value` lies in the range."""
+        return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class When:
+    """A rule's conditions: all that are set must hold. `language` matches the primary subtag ("zh" for "zh-CN").
+
+    `needs` are capabilities that the call must need for the rule to match.
+    """
+
+    feature: TextMatch | None = None
+    tier: TextMatch | None = None
+    task_type: TextMatch | None = None
+    complexity: TextMatch | None = None
+    language: TextMatch | None = None
+    labels: Mapping[str, TextMatch] = field(default_factory=dict)
+    input_tokens: RangeMatch | None = None
+    turns: RangeMatch | None = None
+    needs: frozenset[Capability] = frozenset()
+    needs_none_of: frozenset[Capability] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Upper bounds in seconds for one attempt: to connect, to the first content, between contents, in total."""
+
+    connect: float = 5.0
+    first_token: float = 30.0
+    stall: float = 30.0
+    total: float = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retries:
+    """How often one deployment is tried again, and the wait between tries where the provider gives no hint."""
+
+    same_deployment: int = 1
+    backoff_initial: float = 0.25
+    backoff_max: float = 8.0
+    max_attempts: int = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """When it matches, `candidates` are considered in this order (a model's deployments in the file's order)."""
+
+    name: str
+    when: When
+    candidates: tuple[Deployment, ...]
+    strategy: Strategy = Strategy.ORDER
+    sticky: StickyKey = StickyKey.NONE
+    parameters: Parameters = Parameters()
+    max_output_tokens: int | None = None
+    max_cost_nano_usd: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """A named set of rules; the first that matches wins.
+
+    `baseline` is what "saved" is measured against. `sticky` keeps later turns of a conversation on the deployment
+    that served the earlier ones. `regions`, empty, allows all. `default_complexity` is what an unusable label means.
+    """
+
+    name: str
+    rules: tuple[Rule, ...]
+    baseline: Deployment | None = None
+    sticky: StickyKey = StickyKey.NONE
+    regions: frozenset[str] = frozenset()
+    retention: Retention = Retention.UNLIMITED
+    max_cost_nano_usd: int | None = None
+    fallback_on_content_filter: bool = False
+    timeouts: Timeouts = Timeouts()
+    retries: Retries = Retries()
+    complexities: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """A product feature: its ceiling on output tokens and its default parameters."""
+
+    name: str
+    max_output_tokens: int | None = None
+    parameters: Parameters = Parameters()

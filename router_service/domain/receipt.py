@@ -1,0 +1,109 @@
+"""The full account of a call: every attempt with its usage, cost, latency and error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from router_service.domain.chat import FinishReason, Message
+from router_service.domain.decision import Decision
+from router_service.domain.deployment import Deployment
+from router_service.domain.money import Cost, CostStatus, Usage
+
+
+class AttemptReason(StrEnum):
+    """Why an attempt was made."""
+
+    PRIMARY = "primary"
+    RETRY = "retry"
+    FALLBACK = "fallback"
+    ESCALATION = "escalation"
+    HEDGE = "hedge"
+
+
+class AttemptOutcome(StrEnum):
+    """How an attempt ended."""
+
+    SUCCESS = "success"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One upstream call, ended.
+
+    Times: `started_at` is seconds since the epoch; `duration` and `time_to_first_output` are seconds from dispatch.
+    `error_type` is "" on success, else such as "429" or "timeout"; `error_message` is the router's words only.
+    `cost` is `None` where unpriced, or where nothing is known of what was billed.
+    """
+
+    number: int
+    attempt_id: str
+    deployment: Deployment
+    reason: AttemptReason
+    outcome: AttemptOutcome
+    started_at: float
+    duration: float
+    time_to_first_output: float | None
+    usage: Usage | None
+    cost: Cost | None
+    cost_status: CostStatus
+    error_type: str = ""
+    error_message: str = ""
+    finish_reason: FinishReason | None = None
+    upstream_request_id: str = ""
+    response_model: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """The account of one call, however it ended. `status` is a gRPC status code name, such as "OK".
+
+    `cost` is the sum of the attempts in nano-USD, `None` where nothing could be priced; `baseline_cost` is what the
+    policy's baseline would have cost for the answer's usage. `decision` is `None` where the call failed before it.
+    """
+
+    request_id: str
+    tenant: str
+    feature: str
+    tier: str
+    decision: Decision | None
+    attempts: tuple[Attempt, ...]
+    usage: Usage
+    cost: int | None
+    cost_status: CostStatus
+    baseline_cost: int | None
+    finish_reason: FinishReason | None
+    status: str
+    error_reason: str
+    started_at: float
+    duration: float
+    time_to_first_output: float | None
+    trace_id: str = ""
+
+    @property
+    def answered_by(self) -> Attempt | None:
+        """The attempt that gave the answer, if one did."""
+        if self.attempts and self.attempts[-1].outcome is AttemptOutcome.SUCCESS:
+            return self.attempts[-1]
+        return None
+
+    @property
+    def fallbacks(self) -> int:
+        """How many attempts were fallbacks to another candidate."""
+        return sum(attempt.reason is AttemptReason.FALLBACK for attempt in self.attempts)
+
+    @property
+    def retries(self) -> int:
+        """How many attempts went to the same deployment again."""
+        return sum(attempt.reason is AttemptReason.RETRY for attempt in self.attempts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A verified, whole answer."""
+
+    message: Message
+    finish_reason: FinishReason
+    receipt: Receipt

@@ -1,0 +1,119 @@
+"""The seam between the engine and the providers: one request, one reply being filled, one way to send."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from router_service.domain.chat import Chat, FinishReason, Message, Opaque, Parameters, Part, Role, TextPart, ToolCall
+from router_service.domain.deployment import Deployment
+from router_service.domain.event import Delta, ReasoningDelta, TextDelta, ToolCallDelta
+from router_service.domain.money import Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamRequest:
+    """One attempt's request. `parameters` are final except for the token limit, which is `max_output_tokens`.
+
+    `connect_timeout` and `read_timeout` are in seconds; the latter bounds silence on the socket.
+    `headers` are added to the provider's own, such as a trace context where the operator wants it sent.
+    """
+
+    attempt_id: str
+    deployment: Deployment
+    chat: Chat
+    parameters: Parameters
+    max_output_tokens: int | None
+    connect_timeout: float
+    read_timeout: float
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _ToolCallBuffer:
+    id: str = ""
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Reply:
+    """What one attempt has received so far. The provider fills it; the engine reads it, also after a failure.
+
+    `finish_reason` is set only by a verified finish. `usage` is the provider's last word. `dispatched` is true once
+    request bytes may have left: from then on the provider may bill.
+    """
+
+    dispatched: bool = False
+    response_id: str = ""
+    response_model: str = ""
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    opaque: tuple[Opaque, ...] = ()
+    text_parts: list[str] = field(default_factory=list)
+    reasoning_parts: list[str] = field(default_factory=list)
+    tool_calls: dict[int, _ToolCallBuffer] = field(default_factory=dict)
+
+    def add(self, deltas: Sequence[Delta]) -> None:
+        """Append output to what was received."""
+        for delta in deltas:
+            if isinstance(delta, TextDelta):
+                self.text_parts.append(delta.text)
+            elif isinstance(delta, ReasoningDelta):
+                self.reasoning_parts.append(delta.text)
+            else:
+                self._add_tool_call(delta)
+
+    def _add_tool_call(self, delta: ToolCallDelta) -> None:
+        buffer = self.tool_calls.setdefault(delta.index, _ToolCallBuffer())
+        buffer.id = buffer.id or delta.id
+        buffer.name = buffer.name or delta.name
+        if delta.arguments_json:
+            buffer.arguments.append(delta.arguments_json)
+
+    @property
+    def has_output(self) -> bool:
+        """Whether any text, reasoning or tool call arrived."""
+        return bool(self.text_parts or self.reasoning_parts or self.tool_calls)
+
+    def output_text(self) -> str:
+        """Everything the model produced, for counting tokens where the provider reported none."""
+        calls = "".join(buffer.name + "".join(buffer.arguments) for buffer in self.tool_calls.values())
+        return "".join(self.reasoning_parts) + "".join(self.text_parts) + calls
+
+    def message(self) -> Message:
+        """The assistant's message as received so far."""
+        text = "".join(self.text_parts)
+        parts: tuple[Part, ...] = (TextPart(text),) if text else ()
+        return Message(
+            role=Role.ASSISTANT,
+            parts=parts,
+            tool_calls=tuple(
+                ToolCall(id=buffer.id, name=buffer.name, arguments_json="".join(buffer.arguments))
+                for _, buffer in sorted(self.tool_calls.items())
+            ),
+            reasoning="".join(self.reasoning_parts),
+            opaque=self.opaque,
+        )
+
+
+Receive = Callable[[Sequence[Delta]], Awaitable[None]]
+"""Takes the output of one network read, adjacent text merged; awaiting it waits for a slow reader."""
+
+
+class Provider(Protocol):
+    """A company or server that answers chat requests.
+
+    Both ways of sending raise `UpstreamError` on any failure, and close the upstream connection at once when
+    cancelled. They return normally only after a verified finish, with `reply.finish_reason` set.
+    """
+
+    async def complete(self, request: UpstreamRequest, reply: Reply) -> None:
+        """Send without streaming and fill `reply`."""
+
+    async def stream(self, request: UpstreamRequest, reply: Reply, receive: Receive) -> None:
+        """Send streaming; fill `reply` and pass on output as it arrives. Comments and pings are not output."""
+
+    async def aclose(self) -> None:
+        """Close all connections."""

@@ -1,0 +1,44 @@
+"""How a provider's dialect differs from OpenAI's: data, read by the one dialect in `providers`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Auth(StrEnum):
+    """How the key travels."""
+
+    BEARER = "bearer"
+    API_KEY_HEADER = "api-key"
+    NONE = "none"
+
+
+class OnCancel(StrEnum):
+    """What to do with an upstream call whose caller left."""
+
+    CANCEL = "cancel"
+    DRAIN = "drain"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quirks:
+    """Differences from OpenAI's chat completions API; the defaults are OpenAI's own behaviour.
+
+    `max_tokens_field` names the token limit. `stream_usage` asks for usage with `stream_options`.
+    `requires_finish_reason` is false for endpoints that end a stream with `[DONE]` alone. `seed_field` and
+    `required_tool_choice` rename what some call differently. `developer_role` sends system messages as "developer".
+    `reasoning_field` is the key of visible thinking in requests, empty where it must not be sent back.
+    `unsupported` are request fields that the provider refuses and that are left out.
+    """
+
+    auth: Auth = Auth.BEARER
+    path: str = "/chat/completions"
+    max_tokens_field: str = "max_completion_tokens"
+    stream_usage: bool = True
+    requires_finish_reason: bool = True
+    seed_field: str = "seed"
+    required_tool_choice: str = "required"
+    developer_role: bool = False
+    reasoning_field: str = ""
+    unsupported: frozenset[str] = frozenset()

@@ -1,0 +1,1 @@
+"""One call from top to bottom: assess, decide, attempt, account."""

@@ -1,0 +1,1 @@
+"""Calling providers over HTTP: one client, one decoder, one dialect with quirks as data."""

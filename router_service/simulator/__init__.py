@@ -1,0 +1,1 @@
+"""A simulated OpenAI-compatible provider that misbehaves the way real ones do."""
