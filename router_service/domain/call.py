@@ -44,7 +44,7 @@ class Call:
     """One call as it entered the router.
 
     `deadline` is on the monotonic clock of the event loop, in seconds; `None` where the caller set none.
-    `stream` says whether the caller reads events.
+    `stream` says whether the caller reads events. `trace_id` is hex, empty where the call is not traced.
     """
 
     request_id: str
@@ -55,3 +55,4 @@ class Call:
     idempotency_key: str = ""
     deadline: float | None = None
     stream: bool = False
+    trace_id: str = ""

@@ -62,6 +62,15 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """What a catalogue knows of a model; each is `None` where it does not know. Windows are in tokens."""
+
+    price: Price | None = None
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """A model at a provider with a credential: the thing that is called.
 

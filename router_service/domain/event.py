@@ -5,7 +5,7 @@ CallStarted ─ Decided ─ ( AttemptStarted ─ Delta* ─ AttemptFinished ─ 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -115,6 +115,9 @@ class Emit(Protocol):
 
 
 class Observer(Protocol):
-    """Watches events without delaying the call: it never awaits and never raises into the call."""
+    """Watches one call's events without delaying it: it never awaits and never raises into the call."""
 
     def __call__(self, event: Event, /) -> None: ...
+
+    def trace_headers(self, attempt: int) -> Mapping[str, str]:
+        """W3C trace context headers of that attempt's span, empty where it is not traced."""
