@@ -31,6 +31,14 @@ class Usage:
         )
 
 
+class Billed(StrEnum):
+    """Whether a provider bills an attempt that failed."""
+
+    NO = "no"
+    MAYBE = "maybe"
+    LIKELY = "likely"
+
+
 class CostStatus(StrEnum):
     """How certain a cost is, from the most to the least certain."""
 

@@ -110,7 +110,9 @@ class Policy:
     """A named set of rules; the first that matches wins.
 
     `baseline` is what "saved" is measured against. `sticky` keeps later turns of a conversation on the deployment
-    that served the earlier ones. `regions`, empty, allows all. `default_complexity` is what an unusable label means.
+    that served the earlier ones. `regions`, empty, allows all. `complexities` are the labels callers may give.
+    `stream_upstream` asks providers for streams also where the caller wants one message: silence is noticed in time
+    and a cancelled answer can be accounted for.
     """
 
     name: str
@@ -124,6 +126,7 @@ class Policy:
     timeouts: Timeouts = Timeouts()
     retries: Retries = Retries()
     complexities: frozenset[str] = frozenset()
+    stream_upstream: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
