@@ -191,3 +191,31 @@ class UpstreamError(Exception):
     def error_type(self) -> str:
         """What telemetry and receipts call it: the HTTP status where there was one, else the fault."""
         return str(self.status) if self.status is not None and self.status >= 400 else self.fault.value
+
+
+STATUS_NAMES: dict[Reason, str] = {
+    Reason.INVALID_REQUEST: "INVALID_ARGUMENT",
+    Reason.POLICY_NOT_FOUND: "NOT_FOUND",
+    Reason.MODEL_NOT_FOUND: "NOT_FOUND",
+    Reason.RECEIPT_NOT_FOUND: "NOT_FOUND",
+    Reason.NO_ELIGIBLE_CANDIDATE: "FAILED_PRECONDITION",
+    Reason.ALL_CANDIDATES_COOLING: "UNAVAILABLE",
+    Reason.DECISION_TOKEN_INVALID: "FAILED_PRECONDITION",
+    Reason.DECISION_TOKEN_EXPIRED: "FAILED_PRECONDITION",
+    Reason.UPSTREAM_REJECTED: "INVALID_ARGUMENT",
+    Reason.CONTEXT_TOO_LONG: "INVALID_ARGUMENT",
+    Reason.CONTENT_FILTERED: "FAILED_PRECONDITION",
+    Reason.ATTEMPTS_EXHAUSTED: "UNAVAILABLE",
+    Reason.STREAM_TRUNCATED: "UNAVAILABLE",
+    Reason.DEADLINE_EXCEEDED: "DEADLINE_EXCEEDED",
+    Reason.CANCELLED: "CANCELLED",
+    Reason.PROVIDER_REFUSES_KEY: "INTERNAL",
+    Reason.DRAINING: "UNAVAILABLE",
+    Reason.OVERLOADED: "RESOURCE_EXHAUSTED",
+    Reason.RATE_LIMITED: "RESOURCE_EXHAUSTED",
+    Reason.BUDGET_EXHAUSTED: "RESOURCE_EXHAUSTED",
+    Reason.UNAUTHENTICATED: "UNAUTHENTICATED",
+    Reason.PERMISSION_DENIED: "PERMISSION_DENIED",
+    Reason.INTERNAL: "INTERNAL",
+}
+"""The canonical status name of each reason, for receipts; every edge translates from these names."""
