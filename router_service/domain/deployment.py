@@ -95,3 +95,11 @@ class Deployment:
     retention: Retention = Retention.UNLIMITED
     weight: float = 1.0
     has_credentials: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentStatus:
+    """A deployment and its health: `cooling_reason` says in words why it is cooling down, empty while healthy."""
+
+    deployment: Deployment
+    cooling_reason: str = ""
