@@ -1,0 +1,64 @@
+"""What is known of a call before deciding: size, language, complexity, turns and needs."""
+
+from __future__ import annotations
+
+from router_service.domain.call import Call
+from router_service.domain.chat import Chat, ImagePart, JsonObjectFormat, JsonSchemaFormat, ReasoningEffort, Role
+from router_service.domain.decision import ComplexitySource, Signals
+from router_service.domain.deployment import Capability
+from router_service.routing.complexity import MODERATE, SIMPLE, assess_complexity, label_of
+from router_service.routing.excerpt import last_said
+from router_service.routing.language import detect_language
+from router_service.routing.table import RoutingTable
+from router_service.routing.tokens import estimate_input_tokens
+
+_TURNS_OF_A_SIMPLE_CONVERSATION = 10
+_NO_NEEDS: frozenset[Capability] = frozenset()
+
+
+def assess(call: Call, table: RoutingTable, calibration: float = 1.0) -> Signals:
+    """The signals of a call; what the caller says of language and complexity wins over what is detected.
+
+    `calibration` scales the token estimate. Raises `NotFound` where the call names an unknown policy.
+    """
+    caller, chat = call.caller, call.chat
+    policy = table.policy(call.wishes.policy)
+    said = last_said(chat.messages)
+    turns = sum(message.role is Role.USER for message in chat.messages)
+
+    score: float | None = None
+    given = caller.complexity.strip().lower()
+    if given:
+        complexity = given if table.understands_complexity(policy, given) else MODERATE
+        source = ComplexitySource.CALLER
+    else:
+        score = assess_complexity(said)
+        complexity, source = label_of(score), ComplexitySource.HEURISTIC
+        if complexity == SIMPLE and turns > _TURNS_OF_A_SIMPLE_CONVERSATION:
+            complexity, source = MODERATE, ComplexitySource.CONVERSATION
+
+    return Signals(
+        input_tokens=estimate_input_tokens(chat, calibration),
+        language=caller.language.strip().lower() or detect_language(said),
+        complexity=complexity,
+        complexity_source=source,
+        complexity_score=score,
+        turns=turns,
+        needs=_needs(chat),
+    )
+
+
+def _needs(chat: Chat) -> frozenset[Capability]:
+    """The capabilities without which a deployment cannot serve the request."""
+    needs = []
+    if chat.tools or any(message.tool_calls for message in chat.messages):
+        needs.append(Capability.TOOLS)
+    if any(isinstance(part, ImagePart) for message in chat.messages for part in message.parts):
+        needs.append(Capability.VISION)
+    if isinstance(chat.response_format, JsonSchemaFormat):
+        needs.append(Capability.JSON_SCHEMA)
+    elif isinstance(chat.response_format, JsonObjectFormat):
+        needs.append(Capability.JSON_OBJECT)
+    if chat.parameters.reasoning_effort not in (None, ReasoningEffort.NONE):
+        needs.append(Capability.REASONING)
+    return frozenset(needs) if needs else _NO_NEEDS

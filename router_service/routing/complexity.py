@@ -1,0 +1,175 @@
+"""How hard a prompt is, judged without a model: code, mathematics, steps, verbs of work, and length.
+
+A heuristic, meant to tell small talk from work. It looks at words and marks only, ignores case, and knows the verbs of
+eight languages; a caller that knows better says so, and its label wins.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from router_service.routing.excerpt import Excerpt
+
+SIMPLE, MODERATE, COMPLEX = "simple", "moderate", "complex"
+BUILT_IN = frozenset({SIMPLE, MODERATE, COMPLEX})
+
+_MODERATE_FROM = 0.25
+_COMPLEX_FROM = 0.5
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Work that needs reasoning, by itself: one hit makes a prompt moderate, two make it complex.
+_HARD_WORDS = _words(
+    "prove proof derive theorem lemma algorithm architecture architect optimize optimise refactor debug diagnose "
+    "tradeoff tradeoffs concurrency complexity asymptotic implement design analyze analyse evaluate critique "
+    "strategy simulate integral derivative eigenvalue probability equation equations puzzle reasoning rigorous "
+    "comprehensive vulnerabilities bottleneck bottlenecks scalability migrate migration deadlock regression "
+    "hypothesis beweise beweis beweisen herleiten analysiere analysieren entwirf entwerfen optimiere optimieren "
+    "implementiere implementieren architektur algorithmus bewerte strategie komplexität gleichung prouve prouver "
+    "démontre démontrer analyser conçois concevoir optimiser implémente implémenter algorithme évalue stratégie "
+    "équation demuestra demostrar analiza analizar diseña diseñar optimiza optimizar implementa implementar "
+    "algoritmo evalúa arquitectura estrategia ecuación dimostra analizza progetta ottimizza valuta analise "
+    "projete otimize implemente avalie estratégia докажи докажите доказать проанализируй проанализируйте "
+    "спроектируй реализуй оптимизируй алгоритм оцени стратегия уравнение"
+)
+_HARD_PHRASES = (
+    "step by step", "step-by-step", "trade-off", "root cause", "time complexity", "edge case", "race condition",
+    "system design", "pros and cons", "from scratch", "in depth", "in-depth", "schritt für schritt", "étape par étape",
+    "paso a paso", "passo a passo", "шаг за шагом",
+)  # fmt: skip
+_HARD_EAST_ASIAN = (
+    "证明", "證明", "推导", "推導", "算法", "演算法", "架构", "架構", "优化", "優化", "重构", "调试", "分析", "设计",
+    "設計", "实现", "實現", "评估", "評估", "逐步", "一步一步", "策略", "方案", "方程", "定理", "复杂度", "複雜度",
+    "権衡", "权衡", "証明", "最適化", "アルゴリズム", "分析", "実装", "評価", "戦略", "方程式", "段階的",
+    "증명", "알고리즘", "최적화", "설계", "구현", "분석", "평가", "단계별", "전략", "방정식",
+)  # fmt: skip
+# Work that takes some thought: two hits make a prompt moderate.
+_THOUGHTFUL_WORDS = _words(
+    "explain describe compare contrast discuss justify argue impact relationship correlation relate insights "
+    "principles implications determine calculate compute solve suppose plan outline recommend why essay report "
+    "research summarise erkläre vergleiche begründe berechne warum plane explique justifie calcule pourquoi "
+    "explica compara justifica calcula spiega confronta calcola perché объясни сравни вычисли почему"
+)
+_THOUGHTFUL_EAST_ASIAN = (
+    "解释",
+    "解釋",
+    "比较",
+    "比較",
+    "计算",
+    "計算",
+    "为什么",
+    "為什麼",
+    "说明",
+    "説明",
+    "설명",
+    "비교",
+    "계산",
+)
+_CODE_WORDS = _words(
+    "python javascript typescript java rust golang sql regex function class method api endpoint database query "
+    "script program code compiler unittest pytest docker kubernetes bash html css react код функция программу "
+    "funktion programm fonction programme función programa função funzione programma"
+)
+_MAKING_WORDS = _words(
+    "write create build develop code fix generate port schreibe erstelle baue écris crée escribe crea scrivi "
+    "escreva crie напиши создай исправь"
+)
+_CODE_EAST_ASIAN = ("代码", "函数", "程序", "程式", "コード", "関数", "코드", "함수")
+_CODE_MARKS = (
+    "def ", "class ", "import ", "return ", "function ", "const ", "=> ", "();", ");", "{\n", "};", "</", "#include",
+    "public ", "select ", "traceback (most", "error:",
+)  # fmt: skip
+_MATHS_SIGNS = frozenset("∫∑∏√∂∇≤≥≠∈∀∃")
+_FORMULA = re.compile(
+    r"\\(?:frac|int|sum|sqrt|lim|partial|begin)\b|\$[^$\n]{3,}\$|\w\s?\^\s?[\dn(]|\d*[a-z]\s?[+*-]\s?\d+\S*\s?=|[a-z]\([a-z]\)\s?="
+)
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_QUANTITY_QUESTIONS = (
+    "how many", "how much", "how long", "how far", "how old", "what percent", "wie viel", "combien", "cuánto",
+    "quanto", "сколько", "多少", "几个", "いくつ", "いくら", "얼마",
+)  # fmt: skip
+_STEP = re.compile(r"\s*(?:\d{1,2}[.)]|[-*•]|\([a-z0-9]\))\s+\S")
+_SEQUENCE_WORDS = _words(
+    "then next finally afterwards additionally furthermore anschließend danach schließlich ensuite enfin luego "
+    "después finalmente затем наконец"
+)
+_SEQUENCE_EAST_ASIAN = ("然后", "然後", "最后", "最後", "接着", "その後", "그다음", "마지막으로")
+
+_HARD, _HARD_AT_MOST = 0.26, 0.6
+_THOUGHTFUL, _THOUGHTFUL_AT_MOST = 0.13, 0.26
+_CODE, _CODE_WORD = 0.26, 0.1
+_MATHS = 0.26
+_STEP_EACH, _STEPS_AT_MOST = 0.07, 0.28
+_SIZE_AT_MOST = 0.3
+
+
+def assess_complexity(excerpt: Excerpt) -> float:
+    """A score from 0 (simple) to 1 (complex)."""
+    words = set(excerpt.words)
+    foreign = not excerpt.lower.isascii()
+    score = _size(excerpt) + _work(excerpt, words, foreign) + _code(excerpt, words, foreign)
+    if _is_maths(excerpt, foreign):
+        score += _MATHS
+    return min(score + _steps(excerpt, words, foreign), 1.0)
+
+
+def _work(excerpt: Excerpt, words: set[str], foreign: bool) -> float:
+    """What the words ask for."""
+    hard = len(words & _HARD_WORDS) + _hits(_HARD_PHRASES, excerpt.lower)
+    thoughtful = len(words & _THOUGHTFUL_WORDS)
+    if foreign:
+        hard += _hits(_HARD_EAST_ASIAN, excerpt.lower)
+        thoughtful += _hits(_THOUGHTFUL_EAST_ASIAN, excerpt.lower)
+    return min(_HARD * hard, _HARD_AT_MOST) + min(_THOUGHTFUL * thoughtful, _THOUGHTFUL_AT_MOST)
+
+
+def _code(excerpt: Excerpt, words: set[str], foreign: bool) -> float:
+    """Code to read, or code to write."""
+    lower = excerpt.lower
+    named = len(words & _CODE_WORDS) + (_hits(_CODE_EAST_ASIAN, lower) if foreign else 0)
+    if "```" in lower or _hits(_CODE_MARKS, lower) > 1 or (named and words & _MAKING_WORDS):
+        return _CODE
+    return min(_CODE_WORD * named, _CODE)
+
+
+def _is_maths(excerpt: Excerpt, foreign: bool) -> bool:
+    lower = excerpt.lower
+    if any(mark in lower for mark in "^=\\$") and _FORMULA.search(lower):
+        return True
+    if foreign and not _MATHS_SIGNS.isdisjoint(lower):
+        return True
+    return any(question in lower for question in _QUANTITY_QUESTIONS) and len(_NUMBER.findall(lower)) > 1
+
+
+def _steps(excerpt: Excerpt, words: set[str], foreign: bool) -> float:
+    """Several things to do, one after the other or side by side."""
+    lower = excerpt.lower
+    steps = len(words & _SEQUENCE_WORDS) + max(lower.count("?") - 1, 0)
+    if foreign:
+        steps += _hits(_SEQUENCE_EAST_ASIAN, lower) + max(lower.count("？") - 1, 0)
+    if "\n" in lower:
+        steps += sum(_STEP.match(line) is not None for line in lower.splitlines())
+    return min(_STEP_EACH * steps, _STEPS_AT_MOST)
+
+
+def _hits(phrases: tuple[str, ...], text: str) -> int:
+    return sum(phrase in text for phrase in phrases)
+
+
+def label_of(score: float) -> str:
+    """The score as "simple", "moderate" or "complex"."""
+    if score < _MODERATE_FROM:
+        return SIMPLE
+    return MODERATE if score < _COMPLEX_FROM else COMPLEX
+
+
+def _size(excerpt: Excerpt) -> float:
+    """Nothing for a line or two, the most from about 10,000 characters on. East Asian characters count threefold."""
+    length = excerpt.length
+    if not excerpt.text.isascii():
+        length = length * len(excerpt.text.encode("utf-8", "surrogatepass")) // len(excerpt.text)
+    return min(max(math.log2(max(length, 1) / 160), 0.0) * 0.05, _SIZE_AT_MOST)

@@ -1,0 +1,230 @@
+"""The decision: call, signals, table and world in; ordered candidates and a reason for every rejection out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from router_service.domain.call import Call
+from router_service.domain.chat import Message, Parameters, Role
+from router_service.domain.decision import Candidate, Decision, Rejection, Signals, TokenLimit
+from router_service.domain.deployment import Deployment
+from router_service.domain.error import NoCandidate, Reason
+from router_service.domain.policy import Feature, Policy, Rule, StickyKey, Strategy
+from router_service.routing.eligible import Ceiling, foreign, least_ceiling, origins, too_dear, unfit, unwell
+from router_service.routing.limits import asked_limit, limit_on
+from router_service.routing.rank import estimated_cost, kept_first, ranked, slower_last, sticky_key
+from router_service.routing.table import RoutingTable
+from router_service.routing.tokens import estimate_messages_tokens
+from router_service.routing.words import in_words
+from router_service.routing.world import Cooling, World
+
+# Where neither experience nor a limit says how long the answer will be.
+_TYPICAL_OUTPUT_TOKENS = 400
+# Providers cache no shorter prefix than this.
+_LEAST_CACHED_TOKENS = 1024
+_NAMED_IN_MESSAGE = 6
+_NAMED_IN_METADATA = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Which deployments are considered, and on whose word."""
+
+    deployments: Sequence[Deployment]
+    rule: Rule | None
+    cause: str
+
+
+def decide(call: Call, signals: Signals, table: RoutingTable, world: World) -> Decision:
+    """Order the deployments that may serve the call and say why the others may not.
+
+    The caller's deployment or model comes first, else the first matching rule. Raises `NotFound` for an unknown
+    policy, model or deployment, and `NoCandidate` where nothing is left: ALL_CANDIDATES_COOLING with `retry_after`
+    where waiting helps, else NO_ELIGIBLE_CANDIDATE; its metadata gives the reason by deployment id.
+    """
+    wishes = call.wishes
+    policy = table.policy(wishes.policy)
+    choice = _choose(call, signals, table, policy)
+    rule = choice.rule
+    feature = table.feature(call.caller.feature)
+    stays = policy.sticky is StickyKey.CONVERSATION or (rule is not None and rule.sticky is StickyKey.CONVERSATION)
+    served_by = world.conversation_deployment if stays else None
+
+    asked = asked_limit(call.chat.parameters.max_output_tokens, feature, rule)
+    found = _priced_and_fit(
+        _considered(choice, table, policy, served_by),
+        call,
+        signals,
+        world,
+        policy=policy,
+        asked=asked,
+        ceiling=least_ceiling(wishes.max_cost_nano_usd, rule, policy),
+    )
+    eligible, rejections = _at_home_and_well(found, _homes(call, found), world.cooling)
+    if not eligible:
+        raise _nobody_left(choice, rejections)
+
+    strategy = rule.strategy if rule else Strategy.ORDER
+    sticky = rule.sticky if rule and rule.sticky is not StickyKey.NONE else policy.sticky
+    order = ranked(eligible, strategy, world.first_token_latency, lambda: sticky_key(call, sticky))
+    cause = f"{choice.cause}; {strategy}" if rule else choice.cause
+    if served_by is not None and order[0].deployment.id != served_by:
+        order = kept_first(order, served_by)
+    if served_by is not None and order[0].deployment.id == served_by:
+        cause += "; it served this conversation before"
+    if wishes.latency_target is not None:
+        order = slower_last(order, world.first_token_latency, wishes.latency_target)
+        cause += f"; slower than {wishes.latency_target:g} s last"
+
+    return Decision(
+        policy=policy,
+        rule=rule,
+        strategy=strategy.value,
+        candidates=tuple(order),
+        rejections=tuple(rejections),
+        signals=signals,
+        parameters=_parameters(call, rule, feature),
+        cause=cause,
+        fingerprint=table.fingerprint,
+    )
+
+
+def _choose(call: Call, signals: Signals, table: RoutingTable, policy: Policy) -> _Choice:
+    wishes = call.wishes
+    if wishes.deployment:
+        named = (table.deployment(wishes.deployment),)
+        return _Choice(named, None, f'the caller named deployment "{wishes.deployment}"')
+    if wishes.model:
+        return _Choice(table.model(wishes.model), None, f'the caller named model "{wishes.model}"')
+    rule = table.match(policy, call, signals)
+    if rule is None:
+        caller = call.caller
+        raise NoCandidate(
+            f'No rule of policy "{policy.name}" matches feature "{caller.feature}", tier "{caller.tier}", '
+            f'task type "{caller.task_type}", complexity "{signals.complexity}", language "{signals.language}". '
+            "End its rules with one that has no conditions, or name a model.",
+            metadata={"policy": policy.name},
+        )
+    return _Choice(rule.candidates, rule, f'rule "{rule.name}": {in_words(rule.when)}')
+
+
+def _considered(choice: _Choice, table: RoutingTable, policy: Policy, served_by: str | None) -> Iterable[Deployment]:
+    """Each once. A policy that keeps conversations does so also where a later turn matches another rule."""
+    considered = {deployment.id: deployment for deployment in choice.deployments}
+    if choice.rule and served_by and served_by not in considered and policy.sticky is StickyKey.CONVERSATION:
+        served = table.named_by(policy).get(served_by)
+        if served is not None:
+            considered[served_by] = served
+    return considered.values()
+
+
+def _priced_and_fit(
+    considered: Iterable[Deployment],
+    call: Call,
+    signals: Signals,
+    world: World,
+    *,
+    policy: Policy,
+    asked: TokenLimit,
+    ceiling: Ceiling | None,
+) -> list[Candidate | Rejection]:
+    """Each deployment as a candidate, or rejected for what no waiting changes."""
+    found: list[Candidate | Rejection] = []
+    expected = _expected_output(call, asked, world)
+    cached = _cached_tokens(call, signals, world)
+    for deployment in considered:
+        limit = limit_on(deployment, asked, signals.input_tokens)
+        rejection = unfit(deployment, policy, signals.needs, signals.input_tokens, limit)
+        if rejection is not None:
+            found.append(rejection)
+            continue
+        cost = None
+        if deployment.price is not None:
+            output = expected if limit.applied is None else min(expected, limit.applied)
+            from_cache = cached if deployment.id == world.conversation_deployment else 0
+            cost = estimated_cost(deployment.price, signals.input_tokens, output, from_cache)
+        too_much = too_dear(deployment, cost, ceiling) if ceiling is not None else None
+        found.append(too_much or Candidate(deployment=deployment, token_limit=limit, estimated_cost=cost))
+    return found
+
+
+def _at_home_and_well(
+    found: Iterable[Candidate | Rejection], homes: frozenset[str], cooling: Mapping[str, Cooling]
+) -> tuple[list[Candidate], list[Rejection]]:
+    """Who may serve now. Health is judged last: rejected for it means that the deployment would do otherwise."""
+    eligible: list[Candidate] = []
+    rejections: list[Rejection] = []
+    for result in found:
+        if isinstance(result, Rejection):
+            rejections.append(result)
+        elif homes and result.deployment.id not in homes:
+            rejections.append(foreign(result.deployment, homes))
+        elif result.deployment.id in cooling:
+            rejections.append(unwell(result.deployment, cooling[result.deployment.id]))
+        else:
+            eligible.append(result)
+    return eligible, rejections
+
+
+def _homes(call: Call, found: Iterable[Candidate | Rejection]) -> frozenset[str]:
+    """The deployments whose state the conversation holds, as far as they can serve: otherwise it must move on."""
+    homes = origins(call.chat.messages)
+    return homes & {result.deployment.id for result in found if isinstance(result, Candidate)} if homes else homes
+
+
+def _expected_output(call: Call, asked: TokenLimit, world: World) -> int:
+    """In tokens: as the feature's answers were so far, else what the limit allows every model, else a typical one."""
+    seen = world.expected_output.get(call.caller.feature)
+    if asked.applied is None:
+        return _TYPICAL_OUTPUT_TOKENS if seen is None else round(seen)
+    return asked.applied if seen is None else min(round(seen), asked.applied)
+
+
+def _cached_tokens(call: Call, signals: Signals, world: World) -> int:
+    """Prompt tokens that the deployment which served the conversation has probably cached: all but the new messages."""
+    if world.conversation_deployment is None:
+        return 0
+    cached = signals.input_tokens - estimate_messages_tokens(_new_messages(call.chat.messages))
+    return cached if cached >= _LEAST_CACHED_TOKENS else 0
+
+
+def _new_messages(messages: Sequence[Message]) -> Sequence[Message]:
+    """What was said since the model last spoke."""
+    for position in range(len(messages), 0, -1):
+        if messages[position - 1].role is Role.ASSISTANT:
+            return messages[position:]
+    return messages
+
+
+def _parameters(call: Call, rule: Rule | None, feature: Feature) -> Parameters:
+    """The caller's over the rule's over the feature's."""
+    parameters = call.chat.parameters
+    if rule is not None:
+        parameters = parameters.over(rule.parameters)
+    return parameters.over(feature.parameters)
+
+
+def _nobody_left(choice: _Choice, rejections: Sequence[Rejection]) -> NoCandidate:
+    metadata = {rejection.deployment.id: rejection.reason.value for rejection in rejections[:_NAMED_IN_METADATA]}
+    waits = [rejection.retry_after for rejection in rejections if rejection.retry_after is not None]
+    reasons = _reasons(rejections)
+    if waits:
+        return NoCandidate(
+            f"Every deployment that could serve the call is cooling down ({choice.cause}): {reasons}. "
+            f"Try again in {min(waits):.1f} s.",
+            reason=Reason.ALL_CANDIDATES_COOLING,
+            metadata=metadata,
+            retry_after=min(waits),
+        )
+    return NoCandidate(
+        f"No deployment may serve the call ({choice.cause}): {reasons}. "
+        "Change the call, or add a deployment that fits to the policy.",
+        metadata=metadata,
+    )
+
+
+def _reasons(rejections: Iterable[Rejection]) -> str:
+    told = [f"{rejection.deployment.id}: {rejection.detail}" for rejection in rejections]
+    more = f"; and {len(told) - _NAMED_IN_MESSAGE} more" if len(told) > _NAMED_IN_MESSAGE else ""
+    return "; ".join(told[:_NAMED_IN_MESSAGE]) + more or "it names none"

@@ -1,0 +1,54 @@
+"""A decision as lines of plain text, for people."""
+
+from __future__ import annotations
+
+from router_service.domain.decision import Candidate, Decision, Signals
+
+
+def explain(decision: Decision) -> str:
+    """What was known, which rule decided, who may serve in which order, and why the others may not."""
+    lines = [
+        f"policy      {decision.policy.name}",
+        f"signals     {_signals(decision.signals)}",
+        f"cause       {decision.cause}",
+        "candidates",
+    ]
+    width = max(
+        [len(candidate.deployment.id) for candidate in decision.candidates]
+        + [len(rejection.deployment.id) for rejection in decision.rejections]
+    )
+    for position, candidate in enumerate(decision.candidates, start=1):
+        lines.append(f"  {position}. {candidate.deployment.id:{width}}  {_cost(candidate)}, {_limit(candidate)}")
+    if decision.rejections:
+        lines.append("rejected")
+        lines += [
+            f"  -  {rejection.deployment.id:{width}}  {rejection.reason}: {rejection.detail}"
+            for rejection in decision.rejections
+        ]
+    return "\n".join(lines)
+
+
+def _signals(signals: Signals) -> str:
+    score = "" if signals.complexity_score is None else f", score {signals.complexity_score:.2f}"
+    said = [
+        f"about {signals.input_tokens} input tokens",
+        f"{signals.complexity} ({signals.complexity_source}{score})",
+        f"language {signals.language or 'undetermined'}",
+        f"turn {signals.turns}",
+    ]
+    if signals.needs:
+        said.append(f"needs {', '.join(sorted(signals.needs))}")
+    return "; ".join(said)
+
+
+def _cost(candidate: Candidate) -> str:
+    if candidate.estimated_cost is None:
+        return "price unknown"
+    return f"about ${candidate.estimated_cost / 1e9:.6f}"
+
+
+def _limit(candidate: Candidate) -> str:
+    limit = candidate.token_limit
+    if limit.applied is None:
+        return "no token limit"
+    return f"at most {limit.applied} output tokens ({limit.reason})"
