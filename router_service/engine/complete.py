@@ -1,0 +1,286 @@
+"""The engine: one call from top to bottom."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from router_service.domain.call import Call
+from router_service.domain.decision import Candidate, Decision
+from router_service.domain.deployment import Deployment, DeploymentStatus
+from router_service.domain.error import (
+    AttemptsFailed,
+    Cancelled,
+    DeadlineExceeded,
+    InvalidDecisionToken,
+    Reason,
+    RouterError,
+    UpstreamError,
+)
+from router_service.domain.event import Emit, Finished, Observer
+from router_service.domain.receipt import Answer, AttemptReason, Receipt
+from router_service.domain.upstream import Provider, Reply
+from router_service.engine.attempts import Attempts
+from router_service.engine.health import HealthBook
+from router_service.engine.observations import Observations
+from router_service.engine.receipts import ReceiptStore
+from router_service.engine.retry import RetryPlan, Sleep
+from router_service.engine.run import CallRun, Clock
+from router_service.engine.taxonomy import TAXONOMY, may_fall_back, needs_larger_context
+from router_service.engine.token import TokenSigner
+from router_service.routing.assess import assess
+from router_service.routing.decide import decide
+from router_service.routing.table import RoutingTable
+from router_service.routing.world import World
+
+logger = logging.getLogger("llmrouter.engine")
+
+# Longer prompts are counted in a thread, so that one caller's megabytes do not delay everybody's tokens.
+_COUNT_ON_LOOP_CHARACTERS = 100_000
+# With less time than this left, dispatching another attempt only produces a bill.
+_LEAST_TIME_FOR_AN_ATTEMPT = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """What one configuration gives the engine; a reload swaps it whole, calls in flight keep theirs.
+
+    `tracing_providers` are the ids of providers that get our trace context. `default_deadline` is in seconds.
+    """
+
+    table: RoutingTable
+    providers: Mapping[str, Provider]
+    tracing_providers: frozenset[str] = frozenset()
+    default_deadline: float = 120.0
+
+
+class Engine:
+    """Routes, attempts and accounts. Every source of time and chance is injected."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        observe: Callable[[Call], Observer],
+        signer: TokenSigner,
+        receipts: ReceiptStore,
+        clock: Clock,
+        random: Callable[[], float],
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._runtime = runtime
+        self._observe = observe
+        self._signer = signer
+        self._receipts = receipts
+        self._clock = clock
+        self._random = random
+        self._sleep = sleep
+        self._observations = Observations()
+        self.health = HealthBook(clock.monotonic)
+
+    def use(self, runtime: Runtime) -> None:
+        """Serve new calls by another configuration. Health, receipts and what was learnt stay."""
+        self._runtime = runtime
+        self.health.forget_except(frozenset(runtime.table.deployments))
+
+    async def route(self, call: Call) -> Decision:
+        """Decide only: no upstream is called."""
+        return await self._decide(call, self._runtime)
+
+    def sign(self, call: Call, decision: Decision) -> tuple[str, float]:
+        """A decision token, and its expiry in seconds since the epoch."""
+        return self._signer.sign(call, decision)
+
+    def receipt(self, tenant: str, request_id: str) -> Receipt | None:
+        """The account of an earlier call of this tenant, if it is still kept."""
+        return self._receipts.get(tenant, request_id)
+
+    def deployments(self) -> Sequence[DeploymentStatus]:
+        """Every deployment with its health, ordered by id."""
+        cooling = self.health.cooling()
+        return [
+            DeploymentStatus(deployment=deployment, cooling_reason=cooling[name].reason if name in cooling else "")
+            for name, deployment in sorted(self._runtime.table.deployments.items())
+        ]
+
+    async def complete(self, call: Call, emit: Emit) -> Answer:
+        """Answer a call, telling `emit` as it goes.
+
+        Returns only after a verified finish. Raises `RouterError`; the `Finished` event with the receipt comes
+        before it. On cancellation the call is accounted for, then `CancelledError` goes on.
+        """
+        runtime = self._runtime
+        deadline = call.deadline
+        if deadline is None:
+            deadline = self._clock.monotonic() + runtime.default_deadline
+        run = CallRun(call, deadline=deadline, clock=self._clock, observer=self._observe(call), emit=emit)
+        try:
+            await run.decided(await self._decide(call, runtime))
+            reply = await self._answer(run, runtime)
+        except asyncio.CancelledError:
+            self._close(run, None, _departure(run))
+            raise
+        except RouterError as error:
+            await run.announce(self._close(run, None, error))
+            raise
+        except BaseException:
+            self._close(run, None, RouterError("The router failed."))
+            raise
+        finished = self._close(run, reply, None)
+        await run.announce(finished)
+        assert finished.message is not None
+        assert finished.finish_reason is not None
+        return Answer(message=finished.message, finish_reason=finished.finish_reason, receipt=finished.receipt)
+
+    async def _decide(self, call: Call, runtime: Runtime) -> Decision:
+        table = runtime.table
+        if sum(len(message.text) for message in call.chat.messages) > _COUNT_ON_LOOP_CHARACTERS:
+            signals = await asyncio.to_thread(assess, call, table)
+        else:
+            signals = assess(call, table)
+        world = World(
+            cooling=self.health.cooling(),
+            first_token_latency=self._observations.first_token_latency,
+            expected_output=self._observations.expected_output,
+            conversation_deployment=self._observations.conversation_deployment(call),
+        )
+        decision = decide(call, signals, table, world)
+        if call.wishes.decision_token:
+            redeemed = self._signer.redeem(call, table.fingerprint)
+            decision = _in_promised_order(decision, redeemed.deployments)
+        return decision
+
+    async def _answer(self, run: CallRun, runtime: Runtime) -> Reply:
+        """Try candidates in order until one answers. Raises `RouterError`."""
+        assert run.decision is not None
+        policy = run.decision.policy
+        attempts = Attempts(runtime.providers, self.health, runtime.tracing_providers)
+        retries = RetryPlan(
+            policy.retries,
+            time_left=run.time_left,
+            allowed=lambda: not run.committed and len(run.attempts) < policy.retries.max_attempts,
+            random=self._random,
+            sleep=self._sleep,
+        )
+        queue = list(run.decision.candidates)
+        errors: list[UpstreamError] = []
+        while True:
+            candidate = queue.pop(0)
+            try:
+                return await self._ask(run, attempts, retries, candidate, first=not errors, fallbacks_left=len(queue))
+            except UpstreamError as error:
+                errors.append(error)
+                queue = _worth_asking(queue, after=error, failed=candidate)
+                if (
+                    run.committed
+                    or not queue
+                    or len(run.attempts) >= policy.retries.max_attempts
+                    or not may_fall_back(error, on_content_filter=policy.fallback_on_content_filter)
+                    or run.time_left() < _LEAST_TIME_FOR_AN_ATTEMPT
+                ):
+                    raise _final_error(run, candidate, errors) from error
+
+    async def _ask(
+        self,
+        run: CallRun,
+        attempts: Attempts,
+        retries: RetryPlan,
+        candidate: Candidate,
+        *,
+        first: bool,
+        fallbacks_left: int,
+    ) -> Reply:
+        """Ask one candidate, again where its fault allows. Raises its last `UpstreamError`."""
+        replies: list[Reply] = []
+
+        async def attempt(tries: int) -> None:
+            reason = AttemptReason.RETRY
+            if tries == 1:
+                reason = AttemptReason.PRIMARY if first else AttemptReason.FALLBACK
+            replies.append(await attempts.make(run, candidate, reason, fallbacks_left))
+
+        await retries.run(attempt)
+        reply = replies[-1]
+        answered = run.attempts[-1]
+        self._observations.answered(
+            run.call,
+            candidate.deployment.id,
+            first_output=answered.time_to_first_output,
+            output_tokens=answered.usage.output_tokens if answered.usage else 0,
+        )
+        return reply
+
+    def _close(self, run: CallRun, reply: Reply | None, error: RouterError | None) -> Finished:
+        finished = run.finish(reply, error)
+        self._receipts.put(finished.receipt)
+        return finished
+
+
+def _departure(run: CallRun) -> RouterError:
+    """What a cancelled call is recorded as: its deadline passed, or its caller left."""
+    if run.time_left() <= 0:
+        return DeadlineExceeded("The caller's deadline passed.")
+    return Cancelled("The caller cancelled the call.")
+
+
+def _in_promised_order(decision: Decision, deployments: Sequence[str]) -> Decision:
+    """The candidates that a decision token promised, in its order, less those that have become unfit since."""
+    fit = {candidate.deployment.id: candidate for candidate in decision.candidates}
+    promised = tuple(fit[deployment] for deployment in deployments if deployment in fit)
+    if not promised:
+        raise InvalidDecisionToken(
+            "None of the decision token's deployments can be called now. Call Route again.",
+            reason=Reason.DECISION_TOKEN_EXPIRED,
+            metadata={"why": "its candidates are no longer eligible"},
+        )
+    return replace(decision, candidates=promised)
+
+
+def _worth_asking(queue: list[Candidate], *, after: UpstreamError, failed: Candidate) -> list[Candidate]:
+    """The candidates that may still help after this error."""
+    if not needs_larger_context(after):
+        return queue
+    too_small = failed.deployment.context_window or 0
+    return [other for other in queue if _window(other.deployment) > too_small]
+
+
+def _window(deployment: Deployment) -> float:
+    """The context window in tokens; an unknown one may be large enough."""
+    return float("inf") if deployment.context_window is None else deployment.context_window
+
+
+def _final_error(run: CallRun, candidate: Candidate, errors: list[UpstreamError]) -> RouterError:
+    """What the caller is told after the last attempt failed."""
+    last = errors[-1]
+    metadata = {
+        "attempts": str(len(run.attempts)),
+        "deployment": candidate.deployment.id,
+        "provider": candidate.deployment.provider,
+        "last_error": last.error_type,
+    }
+    if last.status is not None:
+        metadata["http_status"] = str(last.status)
+    tried = f"{len(run.attempts)} attempt{'s' if len(run.attempts) != 1 else ''}"
+    if run.time_left() < _LEAST_TIME_FOR_AN_ATTEMPT:
+        return DeadlineExceeded(
+            f"The deadline passed after {tried}; the last one: {last.message} Allow more time, or a faster model.",
+            metadata=metadata,
+        )
+    if run.committed:
+        return AttemptsFailed(
+            f"The stream of {candidate.deployment.id} broke after output had been sent: {last.message} "
+            "What arrived is not the whole answer; send the call again.",
+            reason=Reason.STREAM_TRUNCATED,
+            metadata=metadata,
+        )
+    reasons = {TAXONOMY[error.fault].reason for error in errors}
+    final = not may_fall_back(last, on_content_filter=False) or needs_larger_context(last)
+    reason = TAXONOMY[last.fault].reason if final or len(reasons) == 1 else Reason.ATTEMPTS_EXHAUSTED
+    return AttemptsFailed(
+        f"No provider answered after {tried}; the last one: {last.message}",
+        reason=reason,
+        metadata=metadata,
+        retry_after=last.retry_after,
+    )

@@ -1,0 +1,75 @@
+"""Asking the same deployment again: the one place that uses tenacity.
+
+Only ever before the first byte the client has seen: the attempt itself says when it is past that point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from tenacity import AsyncRetrying, RetryCallState
+
+from router_service.domain.error import UpstreamError
+from router_service.domain.policy import Retries
+from router_service.engine.taxonomy import may_retry
+
+# A wait may use at most this share of the time left: the rest is for the attempt it makes possible.
+_SHARE_FOR_WAITING = 0.5
+
+
+class Sleep(Protocol):
+    """Waits some seconds; injected so that tests need not."""
+
+    async def __call__(self, seconds: float, /) -> None: ...
+
+
+class RetryPlan:
+    """Whether and when one deployment is tried again.
+
+    The provider's hint decides the wait where there is one: a hint that is too long means another candidate, never a
+    shorter wait. Without a hint the wait is random up to an exponentially growing bound ("full jitter").
+    `time_left` is in seconds until the caller's deadline, `allowed` says whether the call may be repeated at all.
+    """
+
+    def __init__(
+        self,
+        retries: Retries,
+        *,
+        time_left: Callable[[], float],
+        allowed: Callable[[], bool],
+        random: Callable[[], float],
+        sleep: Sleep,
+    ) -> None:
+        self._retries = retries
+        self._time_left = time_left
+        self._allowed = allowed
+        self._random = random
+        self._sleep = sleep
+        self._pause = 0.0
+
+    async def run(self, attempt: Callable[[int], Awaitable[None]]) -> None:
+        """Run `attempt(tries)` until it succeeds or its last `UpstreamError` is final, which is then raised."""
+        retrying = AsyncRetrying(retry=self._worth_another, wait=lambda _: self._pause, sleep=self._sleep)
+        tries = 0
+
+        async def once() -> None:
+            nonlocal tries
+            tries += 1
+            await attempt(tries)
+
+        await retrying(once)
+
+    def _worth_another(self, state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome is not None else None
+        if not isinstance(error, UpstreamError):
+            return False
+        tries = state.attempt_number
+        if tries > self._retries.same_deployment or not may_retry(error, tries) or not self._allowed():
+            return False
+        if error.retry_after is not None:
+            self._pause = error.retry_after
+        else:
+            bound = min(self._retries.backoff_max, self._retries.backoff_initial * 2 ** (tries - 1))
+            self._pause = bound * self._random()
+        return self._pause <= min(self._retries.backoff_max, self._time_left() * _SHARE_FOR_WAITING)

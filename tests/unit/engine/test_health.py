@@ -1,0 +1,111 @@
+"""Circuit breakers: what opens them, for how long, and what closes them."""
+
+import pytest
+
+from router_service.domain.error import UpstreamError, UpstreamFault
+from router_service.engine.health import HealthBook
+
+
+class ManualClock:
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def book(clock):
+    return HealthBook(clock)
+
+
+def fault(kind, **details):
+    return UpstreamError(kind, "it failed", **details)
+
+
+def test_a_single_server_error_does_not_open_the_breaker(book):
+    book.failed("a", fault(UpstreamFault.SERVER, status=503))
+    assert not book.is_open("a")
+
+
+def test_five_failures_in_a_row_open_it_and_name_the_error(book):
+    for _ in range(5):
+        book.failed("a", fault(UpstreamFault.SERVER, status=503))
+    assert book.cooling()["a"].reason == "503"
+    assert book.cooling()["a"].seconds == pytest.approx(10)
+
+
+def test_a_success_in_between_starts_the_count_anew(book):
+    for _ in range(4):
+        book.failed("a", fault(UpstreamFault.SERVER, status=503))
+    book.succeeded("a")
+    book.failed("a", fault(UpstreamFault.SERVER, status=503))
+    assert not book.is_open("a")
+
+
+def test_a_rate_limit_cools_at_once_for_as_long_as_the_provider_says(book, clock):
+    book.failed("a", fault(UpstreamFault.RATE_LIMITED, status=429, retry_after=42.0))
+    assert book.cooling()["a"].seconds == pytest.approx(42)
+    clock.now += 42.1
+    assert not book.is_open("a")
+
+
+def test_a_new_cooldown_never_shortens_the_one_in_force(book):
+    book.failed("a", fault(UpstreamFault.RATE_LIMITED, status=429, retry_after=100.0))
+    book.failed("a", fault(UpstreamFault.RATE_LIMITED, status=429, retry_after=1.0))
+    assert book.cooling()["a"].seconds == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    ("kind", "at_least"), [(UpstreamFault.QUOTA, 600), (UpstreamFault.AUTH, 300), (UpstreamFault.MODEL_NOT_FOUND, 300)]
+)
+def test_faults_that_do_not_pass_by_themselves_cool_for_long(book, kind, at_least):
+    book.failed("a", fault(kind))
+    assert book.cooling()["a"].seconds >= at_least
+
+
+@pytest.mark.parametrize(
+    "kind", [UpstreamFault.BAD_REQUEST, UpstreamFault.CONTEXT_LENGTH, UpstreamFault.CONTENT_FILTER]
+)
+def test_a_fault_of_the_request_is_not_held_against_the_deployment(book, kind):
+    for _ in range(20):
+        book.failed("a", fault(kind))
+    assert not book.is_open("a")
+
+
+def test_after_the_cooldown_one_probe_goes_and_others_wait_for_it(book, clock):
+    book.failed("a", fault(UpstreamFault.RATE_LIMITED, retry_after=1.0))
+    clock.now += 2
+    assert not book.is_open("a")
+    book.dispatched("a")
+    assert book.is_open("a")
+    book.succeeded("a")
+    assert not book.is_open("a")
+
+
+def test_a_failed_probe_opens_it_again_for_longer(book, clock):
+    for _ in range(5):
+        book.failed("a", fault(UpstreamFault.SERVER, status=500))
+    clock.now += 11
+    book.dispatched("a")
+    book.failed("a", fault(UpstreamFault.SERVER, status=500))
+    assert book.cooling()["a"].seconds == pytest.approx(20)
+
+
+def test_a_cancelled_probe_leaves_room_for_the_next(book, clock):
+    book.failed("a", fault(UpstreamFault.RATE_LIMITED, retry_after=1.0))
+    clock.now += 2
+    book.dispatched("a")
+    book.abandoned("a")
+    assert not book.is_open("a")
+
+
+def test_a_reload_forgets_deployments_that_are_gone(book):
+    book.failed("a", fault(UpstreamFault.AUTH))
+    book.forget_except(frozenset({"b"}))
+    assert not book.cooling()
