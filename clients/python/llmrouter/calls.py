@@ -1,0 +1,106 @@
+"""What leaves the client: requests, metadata and deadlines, the same for the async and the sync client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Generic, TypeVar
+from uuid import uuid4
+
+from google.protobuf.duration_pb2 import Duration
+
+from llmrouter.conversation import chat_of
+from llmrouter.options import CallOptions, CompleteOptions, Prompt, RouteOptions
+from llmrouter.trace import trace_metadata
+from llmrouter.v1.call_pb2 import Caller, Routing
+from llmrouter.v1.router_service_pb2 import (
+    CompleteRequest,
+    GetReceiptRequest,
+    ListModelsRequest,
+    RouteRequest,
+    StreamCompleteRequest,
+)
+
+RequestT = TypeVar("RequestT")
+
+_CALLER = ("feature", "tier", "task_type", "user", "conversation_id", "language", "complexity", "labels")
+_ROUTING = ("policy", "max_cost_nano_usd", "decision_token")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing(Generic[RequestT]):
+    """One call, ready to be sent. `timeout` is in seconds."""
+
+    request: RequestT
+    metadata: tuple[tuple[str, str], ...]
+    timeout: float
+    request_id: str
+
+
+class Calls:
+    """Builds calls with one client's credentials and default timeout (seconds)."""
+
+    def __init__(self, *, api_key: str | None, timeout: float) -> None:
+        self._credentials = {"authorization": f"Bearer {api_key}"} if api_key else {}
+        self._timeout = timeout
+
+    def route(self, prompt: Prompt, options: RouteOptions) -> Outgoing[RouteRequest]:
+        return self._outgoing(RouteRequest(**_shared(prompt, options)), options, options.get("request_id"))
+
+    def complete(self, prompt: Prompt, options: CompleteOptions) -> Outgoing[CompleteRequest]:
+        request = CompleteRequest(**_shared(prompt, options), idempotency_key=_idempotency_key(options))
+        return self._outgoing(request, options, options.get("request_id"))
+
+    def stream(self, prompt: Prompt, options: CompleteOptions) -> Outgoing[StreamCompleteRequest]:
+        request = StreamCompleteRequest(**_shared(prompt, options), idempotency_key=_idempotency_key(options))
+        return self._outgoing(request, options, options.get("request_id"))
+
+    def receipt(self, request_id: str, options: CallOptions) -> Outgoing[GetReceiptRequest]:
+        return self._outgoing(GetReceiptRequest(request_id=request_id), options)
+
+    def models(self, page_token: str, options: CallOptions) -> Outgoing[ListModelsRequest]:
+        return self._outgoing(ListModelsRequest(page_size=1000, page_token=page_token), options)
+
+    def _outgoing(self, request: RequestT, options: CallOptions, request_id: str | None = None) -> Outgoing[RequestT]:
+        request_id = request_id or uuid4().hex
+        timeout = options.get("timeout")
+        metadata = {
+            **self._credentials,
+            "x-request-id": request_id,
+            **trace_metadata(options.get("traceparent")),
+        }
+        return Outgoing(
+            request=request,
+            metadata=tuple(metadata.items()),
+            timeout=self._timeout if timeout is None else timeout,
+            request_id=request_id,
+        )
+
+
+def _shared(prompt: Prompt, options: RouteOptions) -> dict[str, Any]:
+    """The fields that all requests for a decision or an answer have."""
+    return {
+        "caller": Caller(**_given(options, _CALLER)),
+        "chat": chat_of(prompt, options),
+        "routing": _routing(options),
+    }
+
+
+def _routing(options: RouteOptions) -> Routing:
+    if options.get("model") and options.get("deployment"):
+        raise ValueError("Name a model or a deployment, not both")
+    routing = Routing(**_given(options, (*_ROUTING, "model", "deployment")))
+    latency_target = options.get("latency_target")
+    if latency_target is not None:
+        duration = Duration()
+        duration.FromTimedelta(timedelta(seconds=latency_target))
+        routing.latency_target.CopyFrom(duration)
+    return routing
+
+
+def _given(options: RouteOptions, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name in names if (value := options.get(name)) is not None}
+
+
+def _idempotency_key(options: CompleteOptions) -> str:
+    return options.get("idempotency_key") or uuid4().hex

@@ -1,0 +1,71 @@
+"""The options of a call. All are optional; what is unset is the router's policy to decide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from llmrouter.v1.chat_pb2 import Message, ResponseFormat, Tool, ToolChoice
+
+Prompt = str | Sequence[Message | Mapping[str, Any]]
+"""One user message, or a conversation: `Message`s or mappings in OpenAI's shape (`{"role": ..., "content": ...}`)."""
+
+
+class CallOptions(TypedDict, total=False):
+    """Of every call.
+
+    `timeout` is in seconds and defaults to the client's. `traceparent` is a W3C trace context; without it the current
+    OpenTelemetry span is used, if there is one.
+    """
+
+    timeout: float | None
+    traceparent: str | None
+
+
+class RouteOptions(CallOptions, total=False):
+    """Of a decision: who asks, what for, what they wish of the routing and of the model.
+
+    `model` or `deployment` overrides the policy's candidates. `latency_target` is seconds to the first token;
+    `max_cost_nano_usd` bounds one attempt. `tools`, `tool_choice` and `response_format` take the API's messages or
+    OpenAI's shapes; `response_format` also takes "text" and "json_object". `extra` is merged into the provider's
+    request as it is. `request_id` finds the receipt again and is generated where absent.
+    """
+
+    request_id: str | None
+
+    feature: str | None
+    tier: str | None
+    task_type: str | None
+    user: str | None
+    conversation_id: str | None
+    language: str | None
+    complexity: str | None
+    labels: Mapping[str, str] | None
+
+    policy: str | None
+    model: str | None
+    deployment: str | None
+    latency_target: float | None
+    max_cost_nano_usd: int | None
+
+    max_output_tokens: int | None
+    temperature: float | None
+    top_p: float | None
+    frequency_penalty: float | None
+    presence_penalty: float | None
+    seed: int | None
+    stop: Sequence[str] | None
+    reasoning_effort: str | None
+
+    tools: Sequence[Tool | Mapping[str, Any]] | None
+    tool_choice: ToolChoice | Mapping[str, Any] | str | None
+    response_format: ResponseFormat | Mapping[str, Any] | str | None
+    extra: Mapping[str, Any] | None
+
+
+class CompleteOptions(RouteOptions, total=False):
+    """Of an answer. `decision_token` redeems what `route` decided. `idempotency_key` is generated where absent: give
+    your own to have a repeat recognised across processes."""
+
+    idempotency_key: str | None
+    decision_token: str | None
