@@ -1,0 +1,345 @@
+"""From checked shapes to the domain objects the router runs on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from router_service.config.configuration import (
+    Configuration,
+    DecisionTokenSettings,
+    ProviderSettings,
+    Secret,
+    ServerSettings,
+    TelemetrySettings,
+    TlsSettings,
+)
+from router_service.config.document import Document
+from router_service.config.policy_shape import PolicyShape, RangeShape, RuleShape, TextShape, WhenShape
+from router_service.config.references import vendor_of
+from router_service.config.secret import EnvironmentSecret, FileSecret, LiteralSecret
+from router_service.config.shape import (
+    FeatureShape,
+    ModelShape,
+    ParametersShape,
+    PriceShape,
+    ProviderShape,
+    QuirksShape,
+)
+from router_service.config.source import Location, Source
+from router_service.config.vendors import VENDORS, Vendor
+from router_service.domain.chat import Parameters
+from router_service.domain.deployment import Deployment, ModelFacts, Price, Rate, Retention
+from router_service.domain.policy import Feature, Policy, RangeMatch, Retries, Rule, TextMatch, Timeouts, When
+from router_service.domain.vendor import Auth, Quirks
+
+Catalogue = Callable[[str, str], ModelFacts | None]
+"""Facts of a model by its vendor (the preset's id) and the name it has there; `None` where nothing is known of it."""
+
+
+class Compiler:
+    """Compiles one document without problems. `directory` is where its relative files are."""
+
+    def __init__(
+        self,
+        source: Source,
+        document: Document,
+        *,
+        catalogue: Catalogue,
+        environ: Mapping[str, str],
+        directory: Path,
+    ) -> None:
+        self._source = source
+        self._document = document
+        self._catalogue = catalogue
+        self._environ = environ
+        self._directory = directory
+
+    def configuration(self) -> Configuration:
+        """Everything together."""
+        document = self._document
+        providers = {name: self._provider(name, piece.usable) for name, piece in document.providers.items()}
+        deployments = {
+            name: self._deployment(name, piece.usable, providers[piece.usable.provider])
+            for name, piece in document.models.items()
+        }
+        models: dict[str, tuple[Deployment, ...]] = {}
+        for deployment in deployments.values():
+            models[deployment.model] = (*models.get(deployment.model, ()), deployment)
+        features = {name: _feature(name, piece.usable) for name, piece in document.features.items()}
+        named = {**{name: (one,) for name, one in deployments.items()}, **models}
+        policies = {
+            name: _policy(name, piece.policy.usable, [rule.usable for rule in piece.rules], named)
+            for name, piece in document.policies.items()
+        }
+        default_policy = document.default_policy or ("default" if "default" in policies else next(iter(policies)))
+        return Configuration(
+            fingerprint=fingerprint(deployments, features, policies, default_policy),
+            source=self._source.file,
+            server=self._server(),
+            telemetry=self._telemetry(),
+            decision_tokens=self._decision_tokens(),
+            providers=providers,
+            deployments=deployments,
+            models=models,
+            features=features,
+            policies=policies,
+            default_policy=default_policy,
+            watched_files=self._watched(providers),
+        )
+
+    def _provider(self, name: str, shape: ProviderShape) -> ProviderSettings:
+        vendor = vendor_of(name, shape) or VENDORS["custom"]
+        base_url = shape.base_url or vendor.base_url.replace("{resource}", shape.resource or "")
+        return ProviderSettings(
+            id=name,
+            vendor=vendor.id,
+            base_url=base_url,
+            keys=self._keys(("providers", name), shape, vendor),
+            headers=shape.headers,
+            query={**vendor.query, **shape.query},
+            proxy=shape.proxy,
+            ca_file=self._file(shape.ca_file),
+            client_cert_file=self._file(shape.client_cert_file),
+            client_key_file=self._file(shape.client_key_file),
+            quirks=_quirks(vendor.quirks, shape.quirks),
+            max_connections=shape.max_connections,
+            on_cancel=shape.on_cancel,
+            propagate_trace=shape.propagate_trace,
+        )
+
+    def _keys(self, at: Location, shape: ProviderShape, vendor: Vendor) -> tuple[Secret, ...]:
+        stated = {"api_key", "api_keys", "api_key_file"} & shape.model_fields_set
+        if not stated:
+            return self._preset_key(shape, vendor)
+        texts = [((*at, "api_key"), shape.api_key)]
+        texts += [(self._source.known((*at, "api_keys", number)), key) for number, key in enumerate(shape.api_keys)]
+        keys: list[Secret] = [self._secret(location, key) for location, key in texts if key]
+        keys += [FileSecret(self._directory / file) for file in shape.api_key_file]
+        return tuple(keys)
+
+    def _preset_key(self, shape: ProviderShape, vendor: Vendor) -> tuple[Secret, ...]:
+        # A key goes to nobody but the vendor it belongs to: another base URL has to name its key itself.
+        if shape.base_url is not None and not _same_host(shape.base_url, vendor.base_url):
+            return ()
+        for variable in vendor.key_variables:
+            if self._environ.get(variable):
+                return (EnvironmentSecret(variable, self._environ),)
+        return ()
+
+    def _secret(self, location: Location, text: str) -> Secret:
+        variable = self._source.environment.get(location)
+        return EnvironmentSecret(variable, self._environ) if variable else LiteralSecret(text.strip())
+
+    def _file(self, name: str | None) -> str | None:
+        return None if name is None else str(self._directory / name)
+
+    def _deployment(self, name: str, shape: ModelShape, provider: ProviderSettings) -> Deployment:
+        vendor = VENDORS[provider.vendor]
+        settings = self._document.providers[provider.id].usable
+        model = shape.model or name
+        upstream_name = shape.upstream_name or model
+        facts = self._facts(vendor, upstream_name, model)
+        url = urlsplit(provider.base_url)
+        region = shape.region or settings.region
+        if region is None:
+            region = vendor.region if settings.base_url is None else ""
+        given = shape.capabilities
+        return Deployment(
+            id=name,
+            model=model,
+            provider=provider.id,
+            upstream_name=upstream_name,
+            vendor=vendor.id,
+            server_address=url.hostname or "",
+            server_port=url.port or (80 if url.scheme == "http" else 443),
+            capabilities=vendor.capabilities_of(upstream_name) if given is None else frozenset(given),
+            context_window=shape.context_window or facts.context_window,
+            max_output_tokens=shape.max_output_tokens or facts.max_output_tokens,
+            price=_price(shape.price) if shape.price else facts.price,
+            region=region.lower(),
+            retention=shape.retention or settings.retention or Retention.UNLIMITED,
+            weight=shape.weight,
+            has_credentials=bool(provider.keys) or not vendor.key_required or provider.quirks.auth is Auth.NONE,
+        )
+
+    def _facts(self, vendor: Vendor, upstream_name: str, model: str) -> ModelFacts:
+        return self._catalogue(vendor.id, upstream_name) or self._catalogue(vendor.id, model) or ModelFacts()
+
+    def _server(self) -> ServerSettings:
+        shape = self._document.server.usable
+        tls = None
+        if shape.tls:
+            tls = TlsSettings(
+                cert_file=str(self._directory / shape.tls.cert_file),
+                key_file=str(self._directory / shape.tls.key_file),
+                client_ca_file=self._file(shape.tls.client_ca_file),
+            )
+        return ServerSettings(tls=tls, **shape.model_dump(exclude={"tls"}))
+
+    def _telemetry(self) -> TelemetrySettings:
+        shape = self._document.telemetry.usable
+        endpoint = shape.otlp_endpoint or self._environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None
+        insecure = shape.otlp_insecure
+        return TelemetrySettings(
+            service_name=shape.service_name or self._environ.get("OTEL_SERVICE_NAME") or "llmrouter",
+            otlp_endpoint=endpoint,
+            otlp_insecure=not (endpoint or "").startswith("https:") if insecure is None else insecure,
+            otlp_headers=shape.otlp_headers,
+            sample_ratio=shape.sample_ratio,
+            slow_seconds=shape.slow,
+            costly_nano_usd=shape.costly_usd,
+            metrics_interval=shape.metrics_interval,
+            mirror_cost_keys=shape.mirror_cost_keys,
+        )
+
+    def _decision_tokens(self) -> DecisionTokenSettings:
+        shape = self._document.decision_tokens.usable
+        key: Secret | None = None
+        if shape.key:
+            key = self._secret(("decision_tokens", "key"), shape.key)
+        elif shape.key_file:
+            key = FileSecret(self._directory / shape.key_file)
+        return DecisionTokenSettings(key=key, ttl=shape.ttl)
+
+    def _watched(self, providers: Mapping[str, ProviderSettings]) -> tuple[str, ...]:
+        # Secrets and the server's TLS files are read again by those who use them; the files below are read only when
+        # a provider's connections are set up.
+        found = [self._source.file] if (self._directory / self._source.file).is_file() else []
+        for provider in providers.values():
+            for file in (provider.ca_file, provider.client_cert_file, provider.client_key_file):
+                if file is not None and file not in found:
+                    found.append(file)
+        return tuple(found)
+
+
+def _same_host(url: str, own: str) -> bool:
+    host, known = urlsplit(url).hostname or "", urlsplit(own).hostname or ""
+    if "{resource}" in known:
+        known = known.replace("{resource}.", "")
+    return bool(known) and (host == known or host.endswith(f".{known}"))
+
+
+def _quirks(preset: Quirks, shape: QuirksShape) -> Quirks:
+    given: dict[str, Any] = {
+        name: value for name in shape.model_fields_set if (value := getattr(shape, name)) is not None
+    }
+    if "unsupported" in given:
+        given["unsupported"] = frozenset(given["unsupported"])
+    return replace(preset, **given)
+
+
+def _price(shape: PriceShape) -> Price:
+    def rate(kind: str, default: Rate | None = None) -> Rate:
+        base = getattr(shape, kind)
+        if base is None and default is not None:
+            base = default.base
+            own = [(tier.above_input_tokens, getattr(tier, kind)) for tier in shape.tiers]
+            stated = {start: rate for start, rate in own if rate is not None}
+            return Rate(base, tuple((start, stated.get(start, rate)) for start, rate in default.tiers))
+        tiers = [(tier.above_input_tokens, getattr(tier, kind)) for tier in shape.tiers]
+        return Rate(base, tuple((start, base if rate is None else rate) for start, rate in tiers))
+
+    ordinary = rate("input")
+    return Price(
+        input=ordinary,
+        output=rate("output"),
+        cached_input=rate("cached_input", ordinary),
+        cache_write=rate("cache_write", ordinary),
+        version="configuration",
+    )
+
+
+def _parameters(shape: ParametersShape) -> Parameters:
+    return Parameters(**{**shape.model_dump(), "stop": tuple(shape.stop)})
+
+
+def _feature(name: str, shape: FeatureShape) -> Feature:
+    return Feature(name=name, max_output_tokens=shape.max_output_tokens, parameters=_parameters(shape.parameters))
+
+
+def _text(shape: TextShape | None) -> TextMatch | None:
+    if shape is None:
+        return None
+    any_of = None if shape.any_of is None else frozenset(one.lower() for one in shape.any_of)
+    return TextMatch(any_of=any_of, none_of=frozenset(one.lower() for one in shape.none_of))
+
+
+def _range(shape: RangeShape | None) -> RangeMatch | None:
+    return None if shape is None else RangeMatch(at_least=shape.min, at_most=shape.max)
+
+
+def _when(shape: WhenShape) -> When:
+    needs = shape.needs
+    return When(
+        feature=_text(shape.feature),
+        tier=_text(shape.tier),
+        task_type=_text(shape.task_type),
+        complexity=_text(shape.complexity),
+        language=_text(shape.language),
+        labels={name: match for name, text in shape.labels.items() if (match := _text(text)) is not None},
+        input_tokens=_range(shape.input_tokens),
+        turns=_range(shape.turns),
+        needs=frozenset(needs.all_of if needs else ()),
+        needs_none_of=frozenset(needs.none_of if needs else ()),
+    )
+
+
+def _rule(shape: RuleShape, number: int, named: Mapping[str, tuple[Deployment, ...]]) -> Rule:
+    candidates = {one.id: one for name in shape.use for one in named[name]}
+    return Rule(
+        name=shape.name or f"rule-{number}",
+        when=_when(shape.when),
+        candidates=tuple(candidates.values()),
+        strategy=shape.strategy,
+        sticky=shape.sticky,
+        parameters=_parameters(shape.parameters),
+        max_output_tokens=shape.max_output_tokens,
+        max_cost_nano_usd=shape.max_cost_usd,
+    )
+
+
+def _policy(
+    name: str, shape: PolicyShape, rules: list[RuleShape], named: Mapping[str, tuple[Deployment, ...]]
+) -> Policy:
+    return Policy(
+        name=name,
+        rules=tuple(_rule(rule, number, named) for number, rule in enumerate(rules, 1)),
+        baseline=named[shape.baseline][0] if shape.baseline else None,
+        sticky=shape.sticky,
+        regions=frozenset(region.lower() for region in shape.regions),
+        retention=shape.retention,
+        max_cost_nano_usd=shape.max_cost_usd,
+        fallback_on_content_filter=shape.fallback_on_content_filter,
+        timeouts=Timeouts(**shape.timeouts.model_dump()),
+        retries=Retries(**shape.retries.model_dump()),
+        complexities=frozenset(one.lower() for one in shape.complexities),
+        stream_upstream=shape.stream_upstream,
+    )
+
+
+def fingerprint(*parts: Any) -> str:
+    """A short hash of compiled values, the same in every process; secrets are never among them."""
+    text = json.dumps([_canonical(part) for part in parts], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _canonical(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        # Whether a key is there is a matter of this process, not of what was decided.
+        return {
+            one.name: _canonical(getattr(value, one.name)) for one in fields(value) if one.name != "has_credentials"
+        }
+    if isinstance(value, Mapping):
+        return {str(key): _canonical(one) for key, one in value.items()}
+    if isinstance(value, frozenset):
+        return sorted(str(one) for one in value)
+    if isinstance(value, tuple | list):
+        return [_canonical(one) for one in value]
+    return value.value if isinstance(value, Enum) else value

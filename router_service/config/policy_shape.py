@@ -1,0 +1,228 @@
+"""The shape of policies, and of the file as a whole."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+
+from router_service.config.quantity import Count, CountFromZero, Duration, NanoUsd, Timeout, refuse
+from router_service.config.shape import (
+    DecisionTokensShape,
+    FeatureShape,
+    ModelShape,
+    ParametersShape,
+    ProviderShape,
+    ServerShape,
+    Shape,
+    TelemetryShape,
+    Texts,
+    listed,
+)
+from router_service.domain.deployment import Capability, Retention
+from router_service.domain.policy import StickyKey, Strategy
+
+_COMPARISON = re.compile(r"(>=|<=|==?|>|<)\s*(\d[\d_]*)")
+_COMPARISONS = r"\s*(?:(?:>=|<=|==?|>|<)\s*\d[\d_]*\s*,?\s*)+"
+_SPAN = re.compile(r"\s*(\d[\d_]*)\s*(?:-|\.\.)\s*(\d[\d_]*)\s*")
+
+
+class TextShape(Shape):
+    """One text, a list of which any may match, or `not` with those that may not."""
+
+    any_of: Annotated[list[str], BeforeValidator(listed)] | None = None
+    none_of: Annotated[list[str], BeforeValidator(listed)] = Field(default_factory=list, alias="not")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written_short(cls, value: Any) -> Any:
+        if isinstance(value, bool | int | float) or value is None:
+            refuse("is not text", "Put it in quotes")
+        return {"any_of": listed(value)} if isinstance(value, str | list) else value
+
+
+def _compared(text: str) -> dict[str, int]:
+    if span := _SPAN.fullmatch(text):
+        return {"min": int(span[1]), "max": int(span[2])}
+    if not re.fullmatch(_COMPARISONS, text):
+        refuse("is not a range", 'Write {min: 1000, max: 8000}, ">= 1000" or a number')
+    bounds: dict[str, int] = {}
+    for sign, digits in _COMPARISON.findall(text):
+        number = int(digits)
+        if sign in (">=", ">", "=", "=="):
+            bounds["min"] = number + (sign == ">")
+        if sign in ("<=", "<", "=", "=="):
+            bounds["max"] = number - (sign == "<")
+    return bounds
+
+
+class RangeShape(Shape):
+    """From `min` to `max`, both inclusive."""
+
+    min: CountFromZero | None = None
+    max: CountFromZero | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written_short(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return {"min": value, "max": value}
+        return _compared(value) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            refuse("the range is empty: its minimum is above its maximum", "Swap the two")
+        return self
+
+
+class NeedsShape(Shape):
+    """Capabilities that the call must need, or with `not` may not need."""
+
+    all_of: Annotated[list[Capability], BeforeValidator(listed)] = Field(default_factory=list)
+    none_of: Annotated[list[Capability], BeforeValidator(listed)] = Field(default_factory=list, alias="not")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written_short(cls, value: Any) -> Any:
+        return {"all_of": listed(value)} if isinstance(value, str | list) else value
+
+
+def _or_not(one: dict[str, Any]) -> dict[str, Any]:
+    some = {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
+    excluded = {"type": "object", "properties": {"not": some}, "required": ["not"], "additionalProperties": False}
+    return {"anyOf": [*some["anyOf"], excluded]}
+
+
+_WHOLE = {"type": "integer", "minimum": 0}
+_RANGE_SCHEMA = {
+    "anyOf": [
+        _WHOLE,
+        {"type": "string", "pattern": rf"^({_COMPARISONS}|{_SPAN.pattern})$"},
+        {"type": "object", "properties": {"min": _WHOLE, "max": _WHOLE}, "additionalProperties": False},
+    ]
+}
+
+Text = Annotated[TextShape, WithJsonSchema(_or_not({"type": "string"}))]
+Range = Annotated[RangeShape, WithJsonSchema(_RANGE_SCHEMA)]
+Needs = Annotated[NeedsShape, WithJsonSchema(_or_not({"enum": [str(one) for one in Capability]}))]
+
+
+class WhenShape(Shape):
+    """A rule's conditions: all keys must hold, of a list any value. Texts match whatever their case."""
+
+    feature: Text | None = Field(default=None, description="The caller's feature: one, a list, or {not: ...}.")
+    tier: Text | None = Field(default=None, description="The caller's tier, such as free.")
+    task_type: Text | None = Field(default=None, description="The caller's task type.")
+    complexity: Text | None = Field(
+        default=None, description="The call's complexity, one of the policy's `complexities`."
+    )
+    language: Text | None = Field(default=None, description="Primary language tag of the prompt, such as zh for zh-CN.")
+    labels: dict[str, Text] = Field(default_factory=dict, description="Labels of the caller; each must match.")
+    input_tokens: Range | None = Field(
+        default=None, description='Estimated prompt tokens: {min: 1000, max: 8000}, ">= 1000" or a number.'
+    )
+    turns: Range | None = Field(default=None, description="User turns in the conversation, this one included.")
+    needs: Needs | None = Field(
+        default=None, description="Capabilities that the call needs, all of the list: tools, vision, json_object ..."
+    )
+
+
+class RuleShape(Shape):
+    """When it matches, its candidates are considered."""
+
+    name: str | None = Field(
+        default=None, min_length=1, description="Shown in receipts and traces. Default: rule-N, N counting from 1."
+    )
+    when: WhenShape = Field(default_factory=WhenShape, description="The conditions. Default: matches always.")
+    use: Texts = Field(
+        description="Models (all their deployments) or deployments, one or a list. A name that is both is the model."
+    )
+    strategy: Strategy = Field(
+        default=Strategy.ORDER,
+        description="Order of the candidates: as listed, cheapest by this call's estimate, fastest as observed, "
+        "or weighted at random.",
+    )
+    sticky: StickyKey = Field(default=StickyKey.NONE, description="What a weighted choice sticks to.")
+    parameters: ParametersShape = Field(
+        default_factory=ParametersShape, description="Sampling parameters under the caller's, over the feature's."
+    )
+    max_output_tokens: Count | None = Field(default=None, description="Ceiling on the tokens of one answer. From 1.")
+    max_cost_usd: NanoUsd | None = Field(
+        default=None, description="Candidates whose estimate for this call is higher are rejected. In USD."
+    )
+
+
+class TimeoutsShape(Shape):
+    """Upper bounds for one attempt; the caller's deadline bounds them further."""
+
+    connect: Timeout = Field(default=5.0, description="To be connected. A duration.")
+    first_token: Timeout = Field(default=30.0, description="To the first content. A duration.")
+    stall: Timeout = Field(default=30.0, description="Between two pieces of content. A duration.")
+    total: Timeout = Field(default=300.0, description="In all. A duration.")
+
+
+class RetriesShape(Shape):
+    """How often is tried again before the next candidate, and the waits in between."""
+
+    same_deployment: CountFromZero = Field(default=1, description="Retries at one deployment. From 0.")
+    backoff_initial: Duration = Field(
+        default=0.25, description="First wait where the provider gives no hint; it doubles. A duration."
+    )
+    backoff_max: Duration = Field(default=8.0, description="Longest wait without a hint. A duration.")
+    max_attempts: Count = Field(default=6, description="Attempts in all, over all candidates. From 1.")
+
+
+class PolicyShape(Shape):
+    """A named set of rules; the first that matches wins."""
+
+    rules: list[RuleShape] = Field(min_length=1, description="Tried in order; a rule without `when` matches always.")
+    baseline: str | None = Field(
+        default=None, description='Model or deployment that "saved" is measured against. Default: nothing is compared.'
+    )
+    sticky: StickyKey = Field(
+        default=StickyKey.NONE, description="What keeps later turns on the deployment that served the earlier ones."
+    )
+    regions: Texts = Field(default_factory=list, description="Regions allowed. Default: all, also undeclared ones.")
+    retention: Retention = Field(
+        default=Retention.UNLIMITED, description="Longest data retention allowed: none, 30d or unlimited."
+    )
+    max_cost_usd: NanoUsd | None = Field(
+        default=None, description="Candidates whose estimate for this call is higher, or unknown, are rejected. In USD."
+    )
+    fallback_on_content_filter: bool = Field(
+        default=False, description="Try the next candidate when a provider filters the request or the answer."
+    )
+    timeouts: TimeoutsShape = Field(default_factory=TimeoutsShape, description="Upper bounds for one attempt.")
+    retries: RetriesShape = Field(default_factory=RetriesShape, description="Tries and waits.")
+    complexities: Texts = Field(
+        default_factory=lambda: ["simple", "moderate", "complex"],
+        description="Complexity labels that callers may give.",
+    )
+    stream_upstream: bool = Field(
+        default=True,
+        description="Ask providers for streams also where the caller wants one message, so that silence is noticed "
+        "in time and a cancelled answer can be accounted for.",
+    )
+
+
+class FileShape(Shape):
+    """The router's configuration file."""
+
+    server: ServerShape = Field(default_factory=ServerShape, description="The gRPC server.")
+    telemetry: TelemetryShape = Field(default_factory=TelemetryShape, description="Traces and metrics.")
+    decision_tokens: DecisionTokensShape = Field(
+        default_factory=DecisionTokensShape, description="Signing of the decisions of Route."
+    )
+    providers: dict[str, ProviderShape | None] = Field(
+        description="Who is called: a name of your choice, or a preset's, and how to reach it."
+    )
+    models: dict[str, ModelShape] = Field(description="Deployments: a name of your choice, and what it is.")
+    features: dict[str, FeatureShape | None] = Field(
+        default_factory=dict, description="Token limits and defaults per product feature."
+    )
+    policies: dict[str, PolicyShape] = Field(description="How calls are routed, by name.")
+    default_policy: str | None = Field(
+        default=None, description="Policy of calls that name none. Default: `default`, or the only one there is."
+    )

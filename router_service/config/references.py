@@ -1,0 +1,219 @@
+"""What the shapes cannot see: names that lead nowhere, rules that are never reached, files that are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from router_service.config.document import Document, Piece, PolicyPiece, nearest
+from router_service.config.policy_shape import RuleShape
+from router_service.config.shape import ModelShape, ProviderShape
+from router_service.config.source import Location, Source, dotted
+from router_service.config.vendors import VENDORS, Vendor
+
+
+def vendor_of(name: str, provider: ProviderShape) -> Vendor | None:
+    """The provider's row of the preset table; `None` where it names a row that does not exist."""
+    if provider.preset is not None:
+        return VENDORS.get(provider.preset)
+    return VENDORS.get(name, VENDORS["custom"])
+
+
+def check_references(source: Source, document: Document, directory: Path) -> None:
+    """Note in the source every reference that leads nowhere. `directory` is where relative files are looked for."""
+    if source.data:
+        for section in ("providers", "models", "policies"):
+            if section not in source.data:
+                source.report((section,), "is required", _FIRST_LINES[section])
+            elif not source.data[section]:
+                source.report((section,), "is empty", _FIRST_LINES[section])
+    for name, provider in document.providers.items():
+        _check_provider(source, name, provider)
+    for model in document.models.values():
+        _check_model(source, model, document)
+    _check_files(source, document, directory)
+    _check_secret_length(source, document)
+    names = _Names(document)
+    for policy in document.policies.values():
+        _check_policy(source, policy, names)
+    _check_default_policy(source, document)
+
+
+_FIRST_LINES = {
+    "providers": 'Write for example `providers: {openai: {api_key: "${OPENAI_API_KEY}"}}`',
+    "models": "Write for example `models: {gpt-4o: {provider: openai}}`",
+    "policies": "Write for example `policies: {default: {rules: [{use: gpt-4o}]}}`",
+}
+
+
+class _Names:
+    """What `use` and `baseline` may name, and the most output tokens that each allows, where stated."""
+
+    def __init__(self, document: Document) -> None:
+        self.limits: dict[str, list[int | None]] = {}
+        for name, piece in document.models.items():
+            limit = piece.shape.max_output_tokens if piece.shape else None
+            self.limits.setdefault(name, []).append(limit)
+            if piece.shape and piece.shape.model and piece.shape.model != name:
+                self.limits.setdefault(piece.shape.model, []).append(limit)
+
+    def report_unknown(self, source: Source, location: Location, name: str) -> None:
+        fix = nearest(name, self.limits) or "Name a deployment under `models`, or the `model` of one"
+        source.report(location, f"there is no model or deployment {name}", fix)
+
+
+def _check_provider(source: Source, name: str, piece: Piece[ProviderShape]) -> None:
+    provider = piece.shape
+    if provider is None or "preset" in piece.dropped:
+        return
+    vendor = vendor_of(name, provider)
+    if vendor is None:
+        preset = provider.preset or ""
+        fix = nearest(preset, VENDORS) or f"Use one of {', '.join(VENDORS)}"
+        source.report((*piece.at, "preset"), f"there is no preset {preset}", fix)
+        return
+    if provider.base_url is None and "base_url" not in piece.dropped:
+        if not vendor.base_url:
+            fix = nearest(name, VENDORS) if name not in VENDORS else ""
+            fix = fix or "Give the URL up to, but without, /chat/completions"
+            source.report((*piece.at, "base_url"), "is required: the provider is no preset", fix)
+        elif "{resource}" in vendor.base_url and not provider.resource and "resource" not in piece.dropped:
+            fix = f"Give `resource`, the name in {vendor.base_url}, or `base_url`"
+            source.report((*piece.at, "resource"), "is required", fix)
+    if (provider.client_cert_file is None) != (provider.client_key_file is None) and not piece.dropped & {
+        "client_cert_file",
+        "client_key_file",
+    }:
+        missing = "client_cert_file" if provider.client_cert_file is None else "client_key_file"
+        source.report((*piece.at, missing), "is required: a certificate and its key come together")
+    given = [((*piece.at, "api_key"), provider.api_key)]
+    given += [((*piece.at, "api_keys", number), key) for number, key in enumerate(provider.api_keys)]
+    for location, key in given:
+        if key and location not in source.unusable and any(letter.isspace() for letter in key.strip()):
+            source.report(source.known(location), "a key holds white space", "Check what the variable or text holds")
+
+
+def _check_model(source: Source, piece: Piece[ModelShape], document: Document) -> None:
+    model = piece.shape
+    if model is None:
+        return
+    if model.provider not in document.providers:
+        fix = nearest(model.provider, document.providers)
+        if not fix:
+            fix = f"Add `{model.provider}: {{}}` under `providers`" if model.provider in VENDORS else ""
+        fix = fix or "Name one of `providers`, or add it there"
+        source.report((*piece.at, "provider"), f"there is no provider {model.provider}", fix)
+    if model.context_window and model.max_output_tokens and model.max_output_tokens > model.context_window:
+        message = f"{model.max_output_tokens} is more than the context window of {model.context_window}"
+        source.report((*piece.at, "max_output_tokens"), message, "An answer shares the window with its prompt")
+    if model.price:
+        starts = [tier.above_input_tokens for tier in model.price.tiers]
+        if starts != sorted(set(starts)):
+            fix = "Sort them by `above_input_tokens`, each once"
+            source.report((*piece.at, "price", "tiers"), "the tiers are not in rising order", fix)
+
+
+def _check_policy(source: Source, piece: PolicyPiece, names: _Names) -> None:
+    policy, dropped = piece.policy.shape, piece.policy.dropped
+    if policy and policy.baseline is not None and policy.baseline not in names.limits:
+        names.report_unknown(source, (*piece.policy.at, "baseline"), policy.baseline)
+    complexities = {one.lower() for one in policy.complexities} if policy and "complexities" not in dropped else None
+    taken: dict[str, Location] = {}
+    catch_all: Location | None = None
+    for rule in piece.rules:
+        if catch_all is not None:
+            message = f"is never reached: {dotted(catch_all)} before it matches every call"
+            source.report(rule.at, message, "Move the rule that matches always to the end")
+        if rule.shape is None:
+            continue
+        _check_rule(source, rule, rule.shape, names, complexities)
+        name = rule.shape.name
+        if name and name in taken:
+            source.report((*rule.at, "name"), f"{name} is the name of {dotted(taken[name])} too", "Names are unique")
+        taken.setdefault(name or "", rule.at)
+        if catch_all is None and "when" not in rule.dropped and _matches_always(rule.shape):
+            catch_all = rule.at
+
+
+def _matches_always(rule: RuleShape) -> bool:
+    return not rule.when.model_dump(exclude_defaults=True)
+
+
+def _check_rule(
+    source: Source, rule: Piece[RuleShape], shape: RuleShape, names: _Names, complexities: set[str] | None
+) -> None:
+    if not shape.use:
+        source.report((*rule.at, "use"), "names no model", "Name at least one model or deployment")
+    for number, name in enumerate(shape.use):
+        if name not in names.limits:
+            names.report_unknown(source, source.known((*rule.at, "use", number)), name)
+    if shape.max_output_tokens:
+        limits = [limit for name in shape.use for limit in names.limits.get(name, [None])]
+        known = [limit for limit in limits if limit is not None]
+        if known and len(known) == len(limits) and shape.max_output_tokens > max(known):
+            message = f"{shape.max_output_tokens} is more than any of the rule's models allows ({max(known)})"
+            source.report((*rule.at, "max_output_tokens"), message, "Lower it")
+    when = shape.when
+    if when.complexity and complexities is not None:
+        for label in (*(when.complexity.any_of or ()), *when.complexity.none_of):
+            if label.lower() not in complexities:
+                fix = nearest(label, complexities) or "Add it to the policy's `complexities`"
+                source.report((*rule.at, "when", "complexity"), f"{label} is no complexity of this policy", fix)
+    if when.language:
+        for tag in (*(when.language.any_of or ()), *when.language.none_of):
+            if "-" in tag or "_" in tag:
+                fix = f"Write {tag.replace('_', '-').split('-')[0]}"
+                source.report((*rule.at, "when", "language"), f"{tag} never matches: only the primary tag counts", fix)
+
+
+def _check_default_policy(source: Source, document: Document) -> None:
+    name, known = document.default_policy, document.policies
+    if name is not None and name not in known:
+        source.report(
+            ("default_policy",), f"there is no policy {name}", nearest(name, known) or "Name one of `policies`"
+        )
+    elif name is None and "default_policy" not in source.data and len(known) > 1 and "default" not in known:
+        fix = f"Name one of {', '.join(known)}, or call one `default`"
+        source.report(("default_policy",), "is required where there are several policies", fix)
+
+
+def _files(document: Document) -> Mapping[Location, str]:
+    found: dict[Location, str | None] = {}
+    if document.server.shape and (tls := document.server.shape.tls):
+        for key in ("cert_file", "key_file", "client_ca_file"):
+            found["server", "tls", key] = getattr(tls, key)
+    if document.decision_tokens.shape:
+        found["decision_tokens", "key_file"] = document.decision_tokens.shape.key_file
+    for piece in document.providers.values():
+        if piece.shape:
+            for key in ("ca_file", "client_cert_file", "client_key_file"):
+                found[(*piece.at, key)] = getattr(piece.shape, key)
+            for number, file in enumerate(piece.shape.api_key_file):
+                found[(*piece.at, "api_key_file", number)] = file
+    return {location: file for location, file in found.items() if file is not None}
+
+
+def _check_files(source: Source, document: Document, directory: Path) -> None:
+    for location, file in _files(document).items():
+        at = source.known(location)
+        if at in source.unusable:
+            continue
+        try:
+            content = (directory / file).read_bytes()
+        except OSError as exc:
+            fix = "Check the path; relative ones start at the configuration file's directory"
+            source.report(at, f"cannot read {file}: {exc.strerror}", fix)
+            continue
+        if not content.strip():
+            source.report(at, f"{file} is empty", "Write the secret or certificate into it")
+
+
+def _check_secret_length(source: Source, document: Document) -> None:
+    tokens = document.decision_tokens
+    if tokens.shape is None:
+        return
+    key, at = tokens.shape.key, (*tokens.at, "key")
+    if key is not None and at not in source.unusable and len(key) < 16:
+        source.report(at, "is shorter than 16 characters", "Make one, for example with `openssl rand -hex 32`")
+    if key is not None and tokens.shape.key_file is not None:
+        source.report(at, "is given beside `key_file`", "Remove one of the two")

@@ -1,0 +1,305 @@
+"""The shape of the YAML file: what may be written where. `policy_shape` has the policies; `load` compiles both."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from router_service.config.quantity import Count, CountFromZero, Duration, NanoUsd, Size, Timeout, refuse
+from router_service.domain.chat import ReasoningEffort
+from router_service.domain.deployment import Capability, Retention
+from router_service.domain.vendor import Auth, OnCancel
+
+
+class Shape(BaseModel):
+    """A mapping of the file; unknown keys are mistakes."""
+
+    # Inputs may be secrets: pydantic must not repeat them in its messages.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+def listed(value: Any) -> Any:
+    """One value as a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+def _address(value: str) -> str:
+    if value.startswith("unix:"):
+        return value
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]\s]*):(\d+)", value)
+    if not match or int(match[2]) > 65535:
+        refuse("is not an address", "Write host:port such as 127.0.0.1:50051, or unix:/path/to/socket")
+    return value
+
+
+def _url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        refuse("is not a URL", "Write a URL such as https://api.example.com/v1")
+    return value.rstrip("/")
+
+
+_TEXTS_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+
+Texts = Annotated[list[str], BeforeValidator(listed), WithJsonSchema(_TEXTS_SCHEMA)]
+"""A list of texts; one text stands for a list of one."""
+
+Url = Annotated[str, AfterValidator(_url)]
+
+
+class TlsShape(Shape):
+    """PEM files of the gRPC server."""
+
+    cert_file: str = Field(description="PEM file with the server's certificate chain. Read again when it changes.")
+    key_file: str = Field(description="PEM file with the server's private key. Read again when it changes.")
+    client_ca_file: str | None = Field(
+        default=None,
+        description="PEM bundle of the authorities of client certificates. Given, clients must present one.",
+    )
+
+
+class ServerShape(Shape):
+    """The gRPC server."""
+
+    address: Annotated[str, AfterValidator(_address)] = Field(
+        default="127.0.0.1:50051",
+        description="Where to listen: host:port or unix:path. Without authentication only loopback is allowed.",
+    )
+    tls: TlsShape | None = Field(default=None, description="Serve TLS with these files. Default: plaintext.")
+    reflection: bool | None = Field(default=None, description="Serve gRPC reflection. Default: on loopback only.")
+    lame_duck: Duration = Field(
+        default=1.0, description="Wait between NOT_SERVING and the stop, at shutdown. A duration."
+    )
+    grace: Duration = Field(default=30.0, description="Time for calls in flight to end at shutdown. A duration.")
+    max_message_bytes: Size = Field(
+        default=4 * 1024 * 1024, description="Largest request and response. A size such as 4MiB, or bytes."
+    )
+    max_connection_age: Timeout = Field(
+        default=300.0, description="Age at which clients are asked to reconnect, which spreads them anew. A duration."
+    )
+    max_concurrent_calls: Count = Field(default=2000, description="Calls served at once; more are refused. From 1.")
+    default_deadline: Timeout = Field(default=120.0, description="Deadline of calls that bring none. A duration.")
+    receipts_kept: CountFromZero = Field(default=10_000, description="How many receipts GetReceipt can find. From 0.")
+
+
+class TelemetryShape(Shape):
+    """Traces and metrics."""
+
+    service_name: str | None = Field(
+        default=None, description="`service.name` of traces and metrics. Default: OTEL_SERVICE_NAME, else llmrouter."
+    )
+    otlp_endpoint: Url | None = Field(
+        default=None,
+        description="OTLP/gRPC receiver such as http://127.0.0.1:4317. "
+        "Default: OTEL_EXPORTER_OTLP_ENDPOINT, else nothing is exported.",
+    )
+    otlp_insecure: bool | None = Field(
+        default=None, description="Speak plaintext to the receiver. Default: true unless the endpoint is https."
+    )
+    otlp_headers: dict[str, str] = Field(
+        default_factory=dict, description="Headers for the receiver, such as an API key from ${ENV}."
+    )
+    sample_ratio: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of uneventful traces that is kept, 0 to 1. "
+        "Errors, fallbacks, escalations, slow and costly calls are always kept.",
+    )
+    slow: Duration = Field(default=30.0, description="Calls that take longer are always kept as traces. A duration.")
+    costly_usd: NanoUsd = Field(
+        default=1_000_000_000, description="Calls that cost more are always kept as traces. In USD."
+    )
+    metrics_interval: Timeout = Field(default=30.0, description="Time between exports of metrics. A duration.")
+    mirror_cost_keys: bool = Field(
+        default=False, description="Repeat the cost under the attribute names that other vendors' tools read."
+    )
+
+
+class DecisionTokensShape(Shape):
+    """How the decision tokens of Route are signed."""
+
+    key: str | None = Field(
+        default=None,
+        description="Signing key, the same in all replicas; at least 16 characters, best from ${ENV}. "
+        "Default: made at start, which is fine for one replica.",
+    )
+    key_file: str | None = Field(default=None, description="File with the signing key, read again when it changes.")
+    ttl: Timeout = Field(default=300.0, description="How long a decision may be redeemed. A duration.")
+
+
+class QuirksShape(Shape):
+    """How a provider differs from OpenAI's chat completions; what is not given is the preset's."""
+
+    auth: Auth | None = Field(
+        default=None, description="How the key travels: a bearer token, an `api-key` header, or not."
+    )
+    path: str | None = Field(
+        default=None, pattern=r"^/", description="Path of chat completions below `base_url`, such as /chat/completions."
+    )
+    max_tokens_field: str | None = Field(
+        default=None, min_length=1, description="Request field of the token limit: max_completion_tokens or max_tokens."
+    )
+    stream_usage: bool | None = Field(default=None, description="Ask for usage in streams with `stream_options`.")
+    requires_finish_reason: bool | None = Field(
+        default=None, description="False for a provider that ends streams with [DONE] alone."
+    )
+    seed_field: str | None = Field(
+        default=None, min_length=1, description="Request field of the seed: seed or random_seed."
+    )
+    required_tool_choice: str | None = Field(
+        default=None, min_length=1, description="What the provider calls the tool choice `required`, such as any."
+    )
+    developer_role: bool | None = Field(default=None, description="Send system messages with the role `developer`.")
+    reasoning_field: str | None = Field(
+        default=None, description="Message field in which earlier reasoning is sent back. Empty: it is not sent back."
+    )
+    unsupported: Texts | None = Field(
+        default=None, description="Request fields that the provider refuses; they are left out. A name or a list."
+    )
+
+
+class ProviderShape(Shape):
+    """Where a provider is and how it is called."""
+
+    preset: str | None = Field(
+        default=None,
+        description="Row of the preset table, which gives base URL, key variable, dialect and capabilities. "
+        "Default: the provider's own name where that is a preset, else custom.",
+    )
+    base_url: Url | None = Field(
+        default=None, description="URL up to, but without, /chat/completions. Default: the preset's; custom needs one."
+    )
+    resource: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9-]+$",
+        description="Name put into a preset's URL where it has a {resource}, as Azure's has.",
+    )
+    api_key: str | None = Field(
+        default=None,
+        description='The key, best as "${ENV}". Default: the environment variable of the preset, where set.',
+    )
+    api_keys: Texts = Field(default_factory=list, description="Several keys, used in turn.")
+    api_key_file: Texts = Field(
+        default_factory=list, description="File, or files, with a key each; read again when they change."
+    )
+    headers: dict[str, str] = Field(default_factory=dict, description="Headers added to every request.")
+    query: dict[str, str] = Field(
+        default_factory=dict, description="Query parameters added to every request, such as api-version."
+    )
+    proxy: Annotated[str, Field(pattern=r"^(https?|socks5h?)://|^\$\{")] | None = Field(
+        default=None, description="URL of the proxy to reach the provider by. Default: none."
+    )
+    ca_file: str | None = Field(default=None, description="PEM bundle to trust instead of the system's authorities.")
+    client_cert_file: str | None = Field(
+        default=None, description="PEM file of the certificate to present to the provider."
+    )
+    client_key_file: str | None = Field(default=None, description="PEM file of that certificate's private key.")
+    region: str | None = Field(
+        default=None,
+        description="Where prompts are processed, such as eu; policies may ask for it. Default: the preset's.",
+    )
+    retention: Retention | None = Field(
+        default=None, description="How long the provider keeps prompts: none, 30d or unlimited. Default: unlimited."
+    )
+    on_cancel: OnCancel = Field(
+        default=OnCancel.CANCEL,
+        description="When the caller leaves: cancel closes the connection at once, drain reads the answer to its end.",
+    )
+    propagate_trace: bool = Field(default=False, description="Send the trace context (`traceparent`) to the provider.")
+    max_connections: Count = Field(default=1000, description="Connections open at once. From 1.")
+    quirks: QuirksShape = Field(
+        default_factory=QuirksShape, description="Differences from OpenAI's dialect, over those of the preset."
+    )
+
+
+class PriceTierShape(Shape):
+    """Rates for the whole call once its prompt is longer than a number of tokens."""
+
+    above_input_tokens: Count = Field(description="The rates apply to prompts of more tokens than this.")
+    input: NanoUsd = Field(description="USD per million input tokens.")
+    output: NanoUsd = Field(description="USD per million output tokens.")
+    cached_input: NanoUsd | None = Field(
+        default=None,
+        description="USD per million input tokens read from the provider's cache. Default: as without the tier.",
+    )
+    cache_write: NanoUsd | None = Field(
+        default=None, description="USD per million input tokens written to the cache. Default: as without the tier."
+    )
+
+
+class PriceShape(Shape):
+    """What a deployment charges, in USD per million tokens."""
+
+    input: NanoUsd = Field(description="USD per million input tokens.")
+    output: NanoUsd = Field(description="USD per million output tokens, reasoning included.")
+    cached_input: NanoUsd | None = Field(
+        default=None, description="USD per million input tokens read from the provider's cache. Default: `input`."
+    )
+    cache_write: NanoUsd | None = Field(
+        default=None, description="USD per million input tokens written to the provider's cache. Default: `input`."
+    )
+    tiers: list[PriceTierShape] = Field(default_factory=list, description="Other rates for long prompts.")
+
+
+class ModelShape(Shape):
+    """A deployment: a model at a provider."""
+
+    provider: str = Field(description="Name of one of `providers`.")
+    model: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Name of the weights; several deployments may share it. Default: the key.",
+    )
+    upstream_name: str | None = Field(
+        default=None, min_length=1, description="What the provider calls the model. Default: `model`."
+    )
+    capabilities: list[Capability] | None = Field(
+        default=None, description="All that it can do beyond text. Default: what the preset knows of the model."
+    )
+    context_window: Count | None = Field(
+        default=None, description="Tokens of prompt and answer together. Default: the price catalogue's, else unknown."
+    )
+    max_output_tokens: Count | None = Field(
+        default=None, description="Most tokens of one answer. Default: the price catalogue's, else unknown."
+    )
+    price: PriceShape | None = Field(
+        default=None, description="Overrides the price catalogue. A model that neither knows is `unpriced`, never free."
+    )
+    region: str | None = Field(default=None, description="Where prompts are processed. Default: the provider's.")
+    retention: Retention | None = Field(default=None, description="How long prompts are kept. Default: the provider's.")
+    weight: float = Field(default=1.0, gt=0, description="Share under the strategy `weighted`, more than 0.")
+
+
+class ParametersShape(Shape):
+    """Sampling parameters; what the caller sets wins."""
+
+    temperature: float | None = Field(default=None, ge=0, le=2, description="Randomness, 0 to 2.")
+    top_p: float | None = Field(default=None, ge=0, le=1, description="Nucleus sampling, 0 to 1.")
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2, description="-2 to 2.")
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2, description="-2 to 2.")
+    seed: int | None = Field(
+        default=None, description="For answers that can be repeated, where the provider supports it."
+    )
+    stop: Texts = Field(default_factory=list, description="Texts that end the answer: one, or a list.")
+    reasoning_effort: ReasoningEffort | None = Field(
+        default=None, description="How hard a reasoning model should think."
+    )
+
+
+class FeatureShape(Shape):
+    """A product feature."""
+
+    max_output_tokens: Count | None = Field(
+        default=None, description="Ceiling on the tokens of one answer. From 1. Default: no ceiling of its own."
+    )
+    parameters: ParametersShape = Field(
+        default_factory=ParametersShape, description="Defaults under the caller's and the rule's."
+    )
