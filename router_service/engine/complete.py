@@ -105,6 +105,11 @@ class Engine:
             for name, deployment in sorted(self._runtime.table.deployments.items())
         ]
 
+    def open_circuits(self) -> Mapping[str, bool]:
+        """Of each deployment whether it must not be called now. Safe to call from another thread."""
+        cooling = self.health.cooling()
+        return {deployment: deployment in cooling for deployment in self._runtime.table.deployments}
+
     async def complete(self, call: Call, emit: Emit) -> Answer:
         """Answer a call, telling `emit` as it goes.
 

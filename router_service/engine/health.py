@@ -43,7 +43,7 @@ class HealthBook:
             return {}
         now = self._clock()
         found = {}
-        for deployment, breaker in self._breakers.items():
+        for deployment, breaker in tuple(self._breakers.items()):
             left = max(breaker.open_until, breaker.probing_until) - now
             if left > 0:
                 found[deployment] = Cooling(reason=breaker.reason, seconds=left)

@@ -1,0 +1,151 @@
+"""The composition root: the only place that wires the parts together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+from opentelemetry.sdk.trace.export import SpanExporter
+
+from router_service.config.configuration import Configuration
+from router_service.config.load import from_environment, load
+from router_service.config.watch import ConfigurationHolder
+from router_service.engine.complete import Engine, Runtime
+from router_service.engine.receipts import ReceiptStore
+from router_service.engine.run import Clock
+from router_service.engine.token import TokenSigner
+from router_service.providers.open import ProviderPool
+from router_service.routing.table import RoutingTable
+from router_service.rpc.server import GrpcServer
+from router_service.rpc.servicer import RouterServicer
+from router_service.rpc.tracing import TracingInterceptor
+from router_service.spend.catalogue import catalogue_facts
+from router_service.telemetry.setup import Telemetry
+
+logger = logging.getLogger("llmrouter")
+
+# There is no authentication yet, so the server listens on loopback only and everybody there is one tenant.
+_ONLY_TENANT = "default"
+
+
+def read_configuration(file: Path | None, environ: Mapping[str, str]) -> Configuration:
+    """The configuration of a file, or without one of the provider keys in the environment.
+
+    Raises `ConfigurationError` with every problem found.
+    """
+    if file is None:
+        return from_environment(environ, catalogue_facts)
+    return load(file, catalogue_facts, environ)
+
+
+def routing_table(configuration: Configuration) -> RoutingTable:
+    """The part of a configuration that decides."""
+    return RoutingTable(
+        policies=configuration.policies,
+        deployments=configuration.deployments,
+        models=configuration.models,
+        features=configuration.features,
+        default_policy=configuration.default_policy,
+        fingerprint=configuration.fingerprint,
+    )
+
+
+class Application:
+    """One router process. Make it inside a running event loop; then `start` and `stop`, or `serve` for both.
+
+    `file` None serves what the environment offers. `address` overrides the file's. `span_exporter` also gets the spans
+    that are kept. Raises `ConfigurationError`, and `CannotServe` where a provider's TLS file cannot be read.
+    """
+
+    def __init__(
+        self,
+        file: Path | None,
+        *,
+        environ: Mapping[str, str] = os.environ,
+        address: str | None = None,
+        span_exporter: SpanExporter | None = None,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._holder = ConfigurationHolder(lambda: read_configuration(file, environ), on_change=self._use)
+        configuration = self._holder.current
+        server = configuration.server if address is None else replace(configuration.server, address=address)
+        self.settings = server
+        self._providers = ProviderPool(configuration.providers)
+        self._telemetry = Telemetry(
+            configuration.telemetry,
+            version=version("llmrouter"),
+            features=configuration.features,
+            span_exporter=span_exporter,
+        )
+        key = configuration.decision_tokens.key
+        self.engine = Engine(
+            self._runtime(configuration),
+            observe=self._telemetry.observer,
+            signer=TokenSigner(key.reveal if key else None, configuration.decision_tokens.ttl, time.time),
+            receipts=ReceiptStore(server.receipts_kept),
+            clock=Clock(monotonic=loop.time, wall=time.time),
+            random=random.random,
+        )
+        self._telemetry.observe_health(self.engine.open_circuits)
+        servicer = RouterServicer(
+            self.engine, tenant_of=lambda _: _ONLY_TENANT, default_deadline=server.default_deadline
+        )
+        self._server = GrpcServer(server, servicer, interceptors=[TracingInterceptor(self._telemetry)])
+        self._watching: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Listen and serve; returns the port. Raises `CannotServe`."""
+        port = await self._server.start()
+        self._watching = asyncio.create_task(self._holder.watch())
+        return port
+
+    async def stop(self) -> None:
+        """Drain, then close everything."""
+        await self._server.drain()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        await self._providers.aclose()
+        await self._telemetry.shutdown()
+
+    async def serve(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain; SIGHUP reloads. Call it in the main thread."""
+        loop = asyncio.get_running_loop()
+        stopping = asyncio.Event()
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signal_number, stopping.set)
+        self._holder.reload_on_hangup(loop)
+        port = await self.start()
+        address = self.settings.address
+        host = address if address.startswith("unix") else f"{address.rpartition(':')[0]}:{port}"
+        logger.info("serving on %s", host)
+        await stopping.wait()
+        logger.info("draining: %d calls in flight", self._server.in_flight)
+        await self.stop()
+        logger.info("stopped")
+
+    def _runtime(self, configuration: Configuration) -> Runtime:
+        return Runtime(
+            table=routing_table(configuration),
+            providers=dict(self._providers),
+            tracing_providers=frozenset(
+                name for name, settings in configuration.providers.items() if settings.propagate_trace
+            ),
+            default_deadline=configuration.server.default_deadline,
+        )
+
+    def _use(self, configuration: Configuration) -> None:
+        """Put a reloaded configuration to use for new calls; all of it or, where a provider cannot be opened, none."""
+        self._providers.update(configuration.providers)
+        self.engine.use(self._runtime(configuration))
+        self._telemetry.set_features(configuration.features)
+        if configuration.server != self._holder.current.server:
+            logger.warning("changes under `server` take effect at the next start")

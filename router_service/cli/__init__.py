@@ -1,0 +1,5 @@
+"""The command `llmrouter`."""
+
+from router_service.cli.main import main
+
+__all__ = ["main"]
