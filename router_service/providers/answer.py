@@ -1,0 +1,205 @@
+"""From what a provider sent to a `Reply`: whole answers and streams, verified to have finished."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw
+
+from router_service.domain.chat import FinishReason, Opaque
+from router_service.domain.error import UpstreamError, UpstreamFault
+from router_service.domain.event import Delta, ReasoningDelta, TextDelta
+from router_service.domain.upstream import Reply, UpstreamRequest
+from router_service.providers.chunks import Choice, Chunk, ContentPart, Output, decode_chunk, read_usage
+from router_service.providers.failure import stream_failure
+from router_service.providers.opaque import OpaqueState, encode_opaque
+from router_service.providers.sse import ErrorEvent
+from router_service.providers.tool_calls import ToolCallBook
+
+_FINISH_REASONS = {
+    "stop": FinishReason.STOP,
+    "length": FinishReason.LENGTH,
+    "max_tokens": FinishReason.LENGTH,
+    "model_length": FinishReason.LENGTH,
+    "tool_calls": FinishReason.TOOL_CALLS,
+    "function_call": FinishReason.TOOL_CALLS,
+    "tool_use": FinishReason.TOOL_CALLS,
+    "content_filter": FinishReason.CONTENT_FILTER,
+    "refusal": FinishReason.CONTENT_FILTER,
+    "sensitive": FinishReason.CONTENT_FILTER,
+    "safety": FinishReason.CONTENT_FILTER,
+    "recitation": FinishReason.CONTENT_FILTER,
+    "prohibited_content": FinishReason.CONTENT_FILTER,
+}
+# What some put in the place of a finish reason when the answer is not finished.
+_FAILED_REASONS = frozenset(
+    {"error", "abort", "aborted", "cancelled", "network_error", "insufficient_system_resource", "timeout"}
+)
+_BLANK = b"\xef\xbb\xbf \t\r\n"
+
+
+class AnswerReader:
+    """Fills `reply` with the answer to `request`, from one body or from the pieces of a stream.
+
+    `requires_finish_reason` is false for providers that end a stream with `[DONE]` alone.
+    """
+
+    def __init__(self, request: UpstreamRequest, reply: Reply, *, requires_finish_reason: bool = True) -> None:
+        self._provider = request.deployment.provider
+        self._origin = request.deployment.id
+        self._reply = reply
+        self._requires_finish_reason = requires_finish_reason
+        self._tool_calls = ToolCallBook(request.attempt_id)
+        self._opaque = OpaqueState()
+        self._deltas: list[Delta] = []
+        self._text: list[str] = []
+        self._text_is_reasoning = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether the provider said why it stopped."""
+        return self._reply.finish_reason is not None
+
+    def read_answer(self, body: bytes) -> list[Delta]:
+        """The output of a whole answer. Raises `UpstreamError` unless it is one, and finished."""
+        chunk = self._decode(body)
+        if not chunk.choices:
+            raise self.malformed("an answer without choices")
+        self._read(chunk)
+        self.ended(done=True)
+        return self.take()
+
+    def read_events(self, events: list[bytes]) -> bool:
+        """Read the events of one piece of a stream; true once `[DONE]` was among them. Raises `UpstreamError`."""
+        for event in events:
+            if event == b"[DONE]":
+                return True
+            if type(event) is ErrorEvent:
+                raise stream_failure(self._provider, event)
+            if event.isspace():
+                continue
+            self._read(self._decode(event))
+        return False
+
+    def take(self) -> list[Delta]:
+        """The output since the last time, adjacent text merged; it is in the reply from now on."""
+        self._flush_text()
+        deltas, self._deltas = self._deltas, []
+        if deltas:
+            self._reply.add(deltas)
+        return deltas
+
+    def ended(self, *, done: bool) -> None:
+        """Nothing more comes; `done` says that the provider said so itself. Raises `UpstreamError` unless finished."""
+        if self.finished:
+            return
+        if done and not self._requires_finish_reason:
+            self._reply.finish_reason = self._finish(FinishReason.STOP)
+            return
+        raise UpstreamError(
+            UpstreamFault.TRUNCATED, f"{self._provider} ended the answer without saying why: it may be cut off."
+        )
+
+    def _decode(self, body: bytes) -> Chunk:
+        try:
+            chunk = decode_chunk(body)
+        except msgspec.DecodeError as error:
+            if body.lstrip(_BLANK)[:1] in (b"[", b'"') or b'"error"' in body:
+                raise stream_failure(self._provider, body) from error
+            raise self.malformed("something that is not JSON of the expected shape") from error
+        if chunk.is_error:
+            # A chunk may carry the last counts along with the error: they are what will be billed.
+            self._read_usage(chunk)
+            raise stream_failure(self._provider, body)
+        return chunk
+
+    def _read(self, chunk: Chunk) -> None:
+        reply = self._reply
+        if not reply.response_id and chunk.id:
+            reply.response_id = str(chunk.id)
+        if not reply.response_model and chunk.model:
+            reply.response_model = chunk.model
+        self._read_usage(chunk)
+        if chunk.choices:
+            choice = chunk.choices[0]
+            output = choice.delta or choice.message
+            if output is not None:
+                self._read_output(output)
+            if choice.finish_reason:
+                self._read_finish(choice)
+
+    def _read_usage(self, chunk: Chunk) -> None:
+        report = chunk.reported_usage
+        if report is not None:
+            self._reply.usage = read_usage(report, self._reply.usage)
+
+    def _read_output(self, output: Output) -> None:
+        reasoning = output.reasoning_content or output.reasoning
+        if reasoning:
+            self._add_text(reasoning, is_reasoning=True)
+        if isinstance(output.content, str):
+            if output.content:
+                self._add_text(output.content, is_reasoning=False)
+        elif output.content:
+            for part in output.content:
+                self._read_part(part)
+        if output.refusal:
+            self._add_text(output.refusal, is_reasoning=False)
+        if output.extra_content is not None:
+            self._keep(output.extra_content, None)
+        if output.tool_calls:
+            self._flush_text()
+            for call in output.tool_calls:
+                delta = self._tool_calls.delta(call)
+                self._deltas.append(delta)
+                if call.extra_content is not None:
+                    self._keep(call.extra_content, delta.index)
+
+    def _read_part(self, part: ContentPart) -> None:
+        if isinstance(part.thinking, str):
+            self._add_text(part.thinking, is_reasoning=True)
+        elif part.thinking:
+            for thought in part.thinking:
+                self._add_text(thought.text or "", is_reasoning=True)
+        elif part.text:
+            self._add_text(part.text, is_reasoning=False)
+
+    def _keep(self, state: Raw, tool_call: int | None) -> None:
+        # Gemini also marks visible thoughts in this field; only signatures are state.
+        if b"thought_signature" not in bytes(state):
+            return
+        if tool_call is None:
+            self._opaque.message = state.copy()
+        else:
+            self._opaque.tool_calls[self._tool_calls.id_at(tool_call)] = state.copy()
+        self._reply.opaque = (Opaque(self._origin, encode_opaque(self._opaque)),)
+
+    def _read_finish(self, choice: Choice) -> None:
+        # Gemini may add a detail: "content_filter: PROHIBITED_CONTENT".
+        said = (choice.finish_reason or "").lower().partition(":")[0]
+        if said in _FAILED_REASONS:
+            raise UpstreamError(
+                UpstreamFault.SERVER, f"{self._provider} gave up in the middle of the answer, by its finish reason."
+            )
+        self._reply.finish_reason = self._finish(_FINISH_REASONS.get(said, FinishReason.STOP))
+
+    def _finish(self, reason: FinishReason) -> FinishReason:
+        called = any(not isinstance(delta, TextDelta | ReasoningDelta) for delta in self._deltas)
+        if reason is FinishReason.STOP and (called or self._reply.tool_calls):
+            return FinishReason.TOOL_CALLS
+        return reason
+
+    def _add_text(self, text: str, *, is_reasoning: bool) -> None:
+        if is_reasoning is not self._text_is_reasoning:
+            self._flush_text()
+            self._text_is_reasoning = is_reasoning
+        self._text.append(text)
+
+    def _flush_text(self) -> None:
+        if self._text:
+            text = "".join(self._text)
+            self._text.clear()
+            self._deltas.append(ReasoningDelta(text) if self._text_is_reasoning else TextDelta(text))
+
+    def malformed(self, what: str) -> UpstreamError:
+        """The error for an answer that cannot be read; `what` says what came instead, in our words."""
+        return UpstreamError(UpstreamFault.MALFORMED, f"{self._provider} answered with {what}.")

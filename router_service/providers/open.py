@@ -1,0 +1,102 @@
+"""The providers that are in use, kept over reloads of the configuration."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from router_service.config.configuration import ProviderSettings
+from router_service.domain.upstream import Provider
+from router_service.providers.openai_compatible import OpenAICompatible
+
+_FileState = tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    keyless: ProviderSettings
+    tls_files: tuple[_FileState, ...]
+    provider: OpenAICompatible
+
+
+class ProviderPool(Mapping[str, Provider]):
+    """Providers by id: a live view that `update` changes in place.
+
+    `open_one` makes a provider of its settings; it may raise `OSError` where a TLS file cannot be read.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, ProviderSettings],
+        *,
+        open_one: Callable[[ProviderSettings], OpenAICompatible] = OpenAICompatible,
+    ) -> None:
+        self._open_one = open_one
+        self._opened: dict[str, _Opened] = {}
+        self._closing: dict[asyncio.Task[None], OpenAICompatible] = {}
+        self.update(settings)
+
+    def __getitem__(self, key: str) -> Provider:
+        return self._opened[key].provider
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._opened)
+
+    def __len__(self) -> int:
+        return len(self._opened)
+
+    def update(self, settings: Mapping[str, ProviderSettings]) -> None:
+        """Use these providers from now on; where one cannot be opened, nothing changes.
+
+        A provider whose settings and TLS files are as before stays with its connections, and takes its keys from the
+        new settings. What is replaced or removed is closed once its calls in flight have ended; that needs a running
+        event loop.
+        """
+        opened: dict[str, _Opened] = {}
+        for provider_id, wanted in settings.items():
+            present = self._opened.get(provider_id)
+            keyless, tls_files = replace(wanted, keys=()), _tls_files(wanted)
+            if present is not None and (present.keyless, present.tls_files) == (keyless, tls_files):
+                opened[provider_id] = present
+            else:
+                opened[provider_id] = _Opened(keyless, tls_files, self._open_one(wanted))
+        previous, self._opened = self._opened, opened
+        for provider_id, kept in opened.items():
+            if previous.get(provider_id) is kept:
+                kept.provider.use_keys(settings[provider_id].keys)
+        for provider_id, old in previous.items():
+            if opened.get(provider_id) is not old:
+                task = asyncio.get_running_loop().create_task(old.provider.close_when_idle())
+                self._closing[task] = old.provider
+                task.add_done_callback(self._closing.pop)
+
+    async def aclose(self) -> None:
+        """Close every provider, also those that wait for calls in flight."""
+        leaving = list(self._closing.values())
+        for task in list(self._closing):
+            task.cancel()
+        present = [opened.provider for opened in self._opened.values()]
+        self._opened = {}
+        await asyncio.gather(*(provider.aclose() for provider in (*present, *leaving)))
+
+
+def open_providers(settings: Mapping[str, ProviderSettings]) -> dict[str, Provider]:
+    """One provider for each of the settings. Raises `OSError` where a TLS file cannot be read."""
+    return {provider_id: OpenAICompatible(wanted) for provider_id, wanted in settings.items()}
+
+
+def _tls_files(settings: ProviderSettings) -> tuple[_FileState, ...]:
+    return tuple(
+        None if path is None else _state(path)
+        for path in (settings.ca_file, settings.client_cert_file, settings.client_key_file)
+    )
+
+
+def _state(path: str) -> _FileState:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size

@@ -1,0 +1,290 @@
+"""The one provider: anything that speaks OpenAI's chat completions, with its quirks as data."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+import httpx2
+
+from router_service.config.configuration import ProviderSettings, Secret
+from router_service.domain.error import UpstreamError, UpstreamFault
+from router_service.domain.upstream import Receive, Reply, UpstreamRequest
+from router_service.domain.vendor import Auth, OnCancel
+from router_service.providers.answer import AnswerReader
+from router_service.providers.failure import MAX_ERROR_BYTES, http_failure
+from router_service.providers.keys import KeyPool
+from router_service.providers.request import encode_request
+from router_service.providers.stream import MAX_ANSWER_BYTES, StreamReader
+from router_service.providers.transport import Body, open_transport
+
+# How long a finished stream may take for its usage, an error for its body, and a last byte for freeing the connection.
+_SETTLE_SECONDS = 2.0
+# How long an abandoned answer is read on where the provider's calls are drained.
+_DRAIN_SECONDS = 120.0
+
+
+class OpenAICompatible:
+    """A `Provider` made from its settings.
+
+    `monotonic` (seconds) times the rest of refused keys, `wall` (epoch seconds) reads dates in `retry-after`;
+    `settle_seconds` bounds the wait for what may follow a finished answer.
+    """
+
+    def __init__(
+        self,
+        settings: ProviderSettings,
+        *,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        settle_seconds: float = _SETTLE_SECONDS,
+    ) -> None:
+        self._id = settings.id
+        self._quirks = settings.quirks
+        self._drains = settings.on_cancel is OnCancel.DRAIN
+        self._transport = open_transport(settings) if transport is None else transport
+        self._keys = KeyPool(settings.keys, monotonic)
+        self._wall = wall
+        self._settle_seconds = settle_seconds
+        self._url = httpx2.URL(settings.base_url.rstrip("/") + settings.quirks.path)
+        if settings.query:
+            self._url = self._url.copy_merge_params(dict(settings.query))
+        self._headers = {
+            b"host": self._url.netloc,
+            b"content-type": b"application/json",
+            b"accept-encoding": b"identity",
+            b"user-agent": b"llmrouter",
+            **_encoded(settings.headers),
+        }
+        self._calls = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._leftovers: set[asyncio.Task[None]] = set()
+
+    async def complete(self, request: UpstreamRequest, reply: Reply) -> None:
+        """Send without streaming and fill `reply`."""
+        answer = self._answer(request, reply)
+
+        async def read(response: httpx2.Response) -> None:
+            body = bytearray()
+            async for piece in _pieces(response):
+                body += piece
+                if len(body) > MAX_ANSWER_BYTES:
+                    raise answer.malformed("more than any answer can be")
+            answer.read_answer(bytes(body))
+
+        await self._exchange(request, reply, read, stream=False)
+
+    async def stream(self, request: UpstreamRequest, reply: Reply, receive: Receive) -> None:
+        """Send streaming; fill `reply` and pass on output as it arrives."""
+        answer = self._answer(request, reply)
+        reader = StreamReader(answer)
+
+        async def read(response: httpx2.Response) -> None:
+            pieces = _pieces(response)
+            while not reader.done:
+                piece = await self._next_piece(pieces, answer)
+                deltas = reader.finish() if piece is None else reader.feed(piece)
+                if deltas:
+                    await receive(deltas)
+                if piece is None:
+                    return
+            answer.ended(done=True)
+
+        await self._exchange(request, reply, read, stream=True)
+
+    def use_keys(self, keys: Sequence[Secret]) -> None:
+        """Take keys from here from now on; connections stay."""
+        self._keys.use(keys)
+
+    async def aclose(self) -> None:
+        """Close all connections, also those in use."""
+        for task in self._leftovers:
+            task.cancel()
+        await asyncio.gather(*self._leftovers, return_exceptions=True)
+        await self._transport.aclose()
+
+    async def close_when_idle(self) -> None:
+        """Let the calls in flight end, then close."""
+        await self._idle.wait()
+        await self.aclose()
+
+    def _answer(self, request: UpstreamRequest, reply: Reply) -> AnswerReader:
+        return AnswerReader(request, reply, requires_finish_reason=self._quirks.requires_finish_reason)
+
+    async def _next_piece(self, pieces: AsyncIterator[bytes], answer: AnswerReader) -> bytes | None:
+        """What the next read brings, `None` at the end. A finished answer waits only shortly, and loses nothing."""
+        if not answer.finished:
+            return await anext(pieces, None)
+        try:
+            async with asyncio.timeout(self._settle_seconds):
+                return await anext(pieces, None)
+        except (TimeoutError, httpx2.HTTPError):
+            return None
+
+    async def _exchange(self, request: UpstreamRequest, reply: Reply, read: _Read, *, stream: bool) -> None:
+        """Send `request` and `read` the response to it; its connection is then reused, drained or aborted."""
+        key = self._key(request)
+        prepared = self._prepare(request, reply, key, stream=stream)
+        self._calls += 1
+        self._idle.clear()
+        try:
+            response = await self._send(prepared)
+            try:
+                if not 200 <= response.status_code < 300:
+                    raise await self._refused(response)
+                await read(response)
+            except asyncio.CancelledError:
+                if self._drains:
+                    self._later(_read_out(response, _DRAIN_SECONDS))
+                else:
+                    await _stream(response).aclose()
+                raise
+            except BaseException:
+                await _stream(response).aclose()
+                raise
+            await self._free(response)
+        except httpx2.HTTPError as error:
+            raise self._lost(error, reply) from error
+        except UpstreamError as error:
+            if key is not None:
+                self._keys.failed(key, error)
+            raise
+        finally:
+            self._calls -= 1
+            if self._calls == 0:
+                self._idle.set()
+
+    def _key(self, request: UpstreamRequest) -> str | None:
+        if self._quirks.auth is Auth.NONE:
+            return None
+        key = self._keys.take()
+        if key is None and not request.deployment.has_credentials:
+            raise UpstreamError(UpstreamFault.AUTH, f"{self._id} has no key: set its api_key in the configuration.")
+        return key
+
+    def _prepare(self, request: UpstreamRequest, reply: Reply, key: str | None, *, stream: bool) -> httpx2.Request:
+        headers = dict(self._headers)
+        headers[b"accept"] = b"text/event-stream" if stream else b"application/json"
+        if request.headers:
+            headers.update(_encoded(request.headers))
+        if key is not None:
+            if self._quirks.auth is Auth.API_KEY_HEADER:
+                headers[b"api-key"] = key.encode()
+            else:
+                headers[b"authorization"] = b"Bearer " + key.encode()
+
+        def dispatched() -> None:
+            reply.dispatched = True
+
+        return httpx2.Request(
+            "POST",
+            self._url,
+            headers=list(headers.items()),
+            stream=httpx2.ByteStream(encode_request(request, self._quirks, stream=stream)),
+            extensions={
+                "timeout": {
+                    "pool": request.connect_timeout,
+                    "connect": request.connect_timeout,
+                    "write": request.read_timeout,
+                    "read": request.read_timeout,
+                },
+                "on_dispatch": dispatched,
+            },
+        )
+
+    async def _send(self, prepared: httpx2.Request) -> httpx2.Response:
+        if not self._drains:
+            return await self._transport.handle_async_request(prepared)
+        sending = asyncio.create_task(self._transport.handle_async_request(prepared))
+        try:
+            return await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            self._later(_read_out(sending, _DRAIN_SECONDS))
+            raise
+
+    async def _refused(self, response: httpx2.Response) -> UpstreamError:
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._settle_seconds):
+                async for piece in _pieces(response):
+                    body += piece
+                    if len(body) > MAX_ERROR_BYTES:
+                        break
+        except (TimeoutError, httpx2.HTTPError):
+            # Status and headers already say most of it.
+            pass
+        return http_failure(
+            self._id,
+            response.status_code,
+            {name.lower(): value for name, value in response.headers.items()},
+            bytes(body[:MAX_ERROR_BYTES]),
+            now=self._wall(),
+        )
+
+    async def _free(self, response: httpx2.Response) -> None:
+        """Give the connection back; what ends a stream may still be on its way, and nobody should wait for it."""
+        if isinstance(response.stream, Body) and not response.stream.ended:
+            self._later(_read_out(response, self._settle_seconds))
+        else:
+            await _stream(response).aclose()
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._leftovers.add(task)
+        task.add_done_callback(self._leftovers.discard)
+
+    def _lost(self, error: httpx2.HTTPError, reply: Reply) -> UpstreamError:
+        fault, what = next((found for kind, found in _LOST if isinstance(error, kind)), _CLOSED)
+        if fault is UpstreamFault.CONNECTION_LOST and reply.has_output:
+            fault = UpstreamFault.TRUNCATED
+        return UpstreamError(fault, f"{self._id} {what}.")
+
+
+_Read = Callable[[httpx2.Response], Awaitable[None]]
+
+_CLOSED = (UpstreamFault.CONNECTION_LOST, "closed the connection before the answer ended")
+_LOST: tuple[tuple[type[httpx2.HTTPError], tuple[UpstreamFault, str]], ...] = (
+    (httpx2.PoolTimeout, (UpstreamFault.CONNECT, "has no free connection: raise max_connections")),
+    (httpx2.ConnectTimeout, (UpstreamFault.CONNECT, "did not accept a connection in time")),
+    (httpx2.ConnectError, (UpstreamFault.CONNECT, "cannot be connected to (refused, unknown host, or TLS)")),
+    (httpx2.ProxyError, (UpstreamFault.CONNECT, "cannot be reached through its proxy")),
+    (httpx2.UnsupportedProtocol, (UpstreamFault.CONNECT, "has a base_url that cannot be used")),
+    (httpx2.TimeoutException, (UpstreamFault.READ_TIMEOUT, "was silent for too long")),
+    (httpx2.LocalProtocolError, (UpstreamFault.BAD_REQUEST, "was not asked: a header cannot be sent")),
+    (httpx2.DecodingError, (UpstreamFault.MALFORMED, "sent an answer that cannot be decompressed")),
+)
+
+
+def _stream(response: httpx2.Response) -> httpx2.AsyncByteStream:
+    assert isinstance(response.stream, httpx2.AsyncByteStream)
+    return response.stream
+
+
+def _pieces(response: httpx2.Response) -> AsyncIterator[bytes]:
+    """The body as it arrives. Compressed answers were not asked for; they are read all the same."""
+    if response.headers.get("content-encoding", "identity") == "identity":
+        return aiter(_stream(response))
+    return response.aiter_bytes()
+
+
+async def _read_out(response: httpx2.Response | asyncio.Task[httpx2.Response], seconds: float) -> None:
+    """Read the rest of a response that nobody waits for, for at most `seconds`."""
+    opened = None
+    try:
+        async with asyncio.timeout(seconds):
+            opened = await response if isinstance(response, asyncio.Task) else response
+            async for _ in _stream(opened):
+                pass
+    except (TimeoutError, httpx2.HTTPError):
+        pass
+    finally:
+        if opened is not None:
+            await _stream(opened).aclose()
+
+
+def _encoded(headers: Mapping[str, str]) -> dict[bytes, bytes]:
+    return {name.lower().encode("ascii"): value.encode("utf-8") for name, value in headers.items()}

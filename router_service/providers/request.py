@@ -1,0 +1,191 @@
+"""The request body: our chat in OpenAI's dialect, bent to a provider's quirks."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from router_service.domain.chat import (
+    ImagePart,
+    JsonSchemaFormat,
+    Message,
+    Part,
+    ResponseFormat,
+    Role,
+    TextPart,
+    Tool,
+    ToolChoice,
+    ToolMode,
+)
+from router_service.domain.error import UpstreamError, UpstreamFault
+from router_service.domain.upstream import UpstreamRequest
+from router_service.domain.vendor import Quirks
+from router_service.providers.opaque import opaque_from
+
+# What `extra_json` may not set: what is asked, of whom, how it is answered, and how much may be generated.
+_PROTECTED = frozenset(
+    {"model", "messages", "stream", "stream_options", "n", "best_of"}
+    | {"max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens", "max_gen_len"}
+)
+
+_encoder = msgspec.json.Encoder()
+_raw_decoder = msgspec.json.Decoder(Raw)
+_object_decoder = msgspec.json.Decoder(dict[str, Raw])
+
+
+def encode_request(request: UpstreamRequest, quirks: Quirks, *, stream: bool) -> bytes:
+    """The JSON body of `request`.
+
+    `extra_json` is merged in last and wins over parameters, but cannot touch the model, the messages, streaming or the
+    token limit. Fields in `quirks.unsupported` are left out. Raises `UpstreamError` (`BAD_REQUEST`) where JSON text of
+    the caller is not JSON.
+    """
+    chat = request.chat
+    parameters = request.parameters
+    body: dict[str, Any] = {
+        "model": request.deployment.upstream_name,
+        "messages": [_message(message, request.deployment.id, quirks) for message in chat.messages],
+    }
+    fields: dict[str, Any] = {
+        "temperature": parameters.temperature,
+        "top_p": parameters.top_p,
+        "frequency_penalty": parameters.frequency_penalty,
+        "presence_penalty": parameters.presence_penalty,
+        quirks.seed_field: parameters.seed,
+        "stop": parameters.stop or None,
+        "reasoning_effort": parameters.reasoning_effort,
+    }
+    body.update((name, value) for name, value in fields.items() if value is not None)
+    if chat.tools:
+        body["tools"] = [_tool(tool) for tool in chat.tools]
+        body.update(_tool_choice(chat.tool_choice, quirks))
+    if chat.response_format is not None:
+        body["response_format"] = _response_format(chat.response_format)
+    if quirks.unsupported:
+        for name in quirks.unsupported:
+            body.pop(name, None)
+    if chat.extra_json:
+        extra = _extra(chat.extra_json)
+        body.update((name, value) for name, value in extra.items() if name not in _PROTECTED)
+    if request.max_output_tokens is not None:
+        body[quirks.max_tokens_field] = request.max_output_tokens
+    if stream:
+        body["stream"] = True
+        if quirks.stream_usage:
+            body["stream_options"] = {"include_usage": True}
+    return _encoder.encode(body)
+
+
+def _message(message: Message, deployment: str, quirks: Quirks) -> dict[str, Any]:
+    role: str = message.role
+    if quirks.developer_role and message.role is Role.SYSTEM:
+        role = "developer"
+    encoded: dict[str, Any] = {"role": role, "content": _content(message)}
+    if message.name:
+        encoded["name"] = message.name
+    if message.tool_call_id is not None:
+        encoded["tool_call_id"] = message.tool_call_id
+    if message.tool_calls:
+        encoded["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments_json}}
+            for call in message.tool_calls
+        ]
+    if message.reasoning and quirks.reasoning_field:
+        encoded[quirks.reasoning_field] = message.reasoning
+    if message.opaque:
+        _put_back(message, deployment, encoded)
+    return encoded
+
+
+def _content(message: Message) -> str | list[dict[str, Any]] | None:
+    parts = message.parts
+    if not parts:
+        return None if message.tool_calls else ""
+    if len(parts) == 1 and isinstance(parts[0], TextPart):
+        return parts[0].text
+    return [_part(part) for part in parts]
+
+
+def _part(part: Part) -> dict[str, Any]:
+    if isinstance(part, TextPart):
+        return {"type": "text", "text": part.text}
+    image = {"url": _image_url(part)}
+    if part.detail:
+        image["detail"] = part.detail
+    return {"type": "image_url", "image_url": image}
+
+
+def _image_url(image: ImagePart) -> str:
+    if image.data is None:
+        return image.url or ""
+    return f"data:{image.media_type or 'image/png'};base64,{b64encode(image.data).decode('ascii')}"
+
+
+def _put_back(message: Message, deployment: str, encoded: dict[str, Any]) -> None:
+    """Provider state goes back where it came from, and to no other deployment."""
+    state = opaque_from(deployment, message.opaque)
+    if state is None:
+        return
+    if state.message is not None:
+        encoded["extra_content"] = state.message
+    for call in encoded.get("tool_calls", ()):
+        if call["id"] in state.tool_calls:
+            call["extra_content"] = state.tool_calls[call["id"]]
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.name}
+    if tool.description:
+        function["description"] = tool.description
+    if tool.parameters_json:
+        function["parameters"] = _json(tool.parameters_json, "a tool's parameters")
+    if tool.strict:
+        function["strict"] = True
+    return {"type": "function", "function": function}
+
+
+def _tool_choice(choice: ToolChoice | None, quirks: Quirks) -> Mapping[str, Any]:
+    if choice is None:
+        return {}
+    fields: dict[str, Any] = {}
+    if choice.function:
+        fields["tool_choice"] = {"type": "function", "function": {"name": choice.function}}
+    elif choice.mode is ToolMode.REQUIRED:
+        fields["tool_choice"] = quirks.required_tool_choice
+    elif choice.mode is not None:
+        fields["tool_choice"] = choice.mode
+    if choice.disable_parallel:
+        fields["parallel_tool_calls"] = False
+    return fields
+
+
+def _response_format(wanted: ResponseFormat) -> dict[str, Any]:
+    if not isinstance(wanted, JsonSchemaFormat):
+        return {"type": "json_object"}
+    schema: dict[str, Any] = {"name": wanted.name, "schema": _json(wanted.schema_json, "the answer's JSON Schema")}
+    if wanted.strict:
+        schema["strict"] = True
+    return {"type": "json_schema", "json_schema": schema}
+
+
+def _json(text: str, what: str) -> Raw:
+    """JSON text as it is; checked, since text that is not JSON could smuggle fields into the request."""
+    try:
+        return _raw_decoder.decode(text)
+    except msgspec.DecodeError as error:
+        raise _not_json(what) from error
+
+
+def _extra(text: str) -> dict[str, Raw]:
+    try:
+        return _object_decoder.decode(text)
+    except msgspec.DecodeError as error:
+        raise _not_json("chat.extra_json") from error
+
+
+def _not_json(what: str) -> UpstreamError:
+    return UpstreamError(UpstreamFault.BAD_REQUEST, f"The request was not sent: {what} is not the JSON it must be.")

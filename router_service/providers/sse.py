@@ -1,0 +1,127 @@
+"""An incremental decoder of server-sent events that works on bytes: text is decoded only once an event is whole."""
+
+from __future__ import annotations
+
+import re
+
+_MAX_EVENT_BYTES = 1024 * 1024
+_MAX_STREAM_BYTES = 64 * 1024 * 1024
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+
+
+class EventTooLarge(Exception):
+    """An event, or the whole stream, is larger than any honest answer."""
+
+
+class ErrorEvent(bytes):
+    """The payload of an event named "error"."""
+
+    __slots__ = ()
+
+
+class EventDecoder:
+    """Turns the bytes of a stream, in pieces of any size, into the payloads of its events.
+
+    Lines end with LF, CR or CRLF and nothing else. Comments, events without data and unknown fields are skipped; lines
+    of data are joined with a line feed. Names are dropped, except that an event named "error" becomes an `ErrorEvent`;
+    so does the `error:` field that llama.cpp sends.
+    """
+
+    def __init__(self, *, max_event_bytes: int = _MAX_EVENT_BYTES, max_stream_bytes: int = _MAX_STREAM_BYTES) -> None:
+        self._max_event_bytes = max_event_bytes
+        self._bytes_left = max_stream_bytes
+        self._buffer = bytearray()
+        self._scanned = 0
+        self._by_line = False
+        self._skip_line_feed = False
+        self._lines: list[bytes] = []
+        self._lines_size = 0
+        self._is_error = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The payloads that `data` completes. Raises `EventTooLarge`."""
+        self._bytes_left -= len(data)
+        if self._bytes_left < 0:
+            raise EventTooLarge
+        self._buffer += data
+        if not self._by_line and b"\r" in data:
+            self._by_line = True
+            self._scanned = 0
+        events = self._take_lines() if self._by_line else self._take_blocks()
+        if len(self._buffer) + self._lines_size > self._max_event_bytes:
+            raise EventTooLarge
+        return events
+
+    def finish(self) -> list[bytes]:
+        """The payload of a last event that the stream's end cut off before its blank line."""
+        events: list[bytes] = []
+        for line in _LINE_END.split(bytes(self._buffer)):
+            self._take_line(line, events)
+        self._take_line(b"", events)
+        self._buffer.clear()
+        return events
+
+    def _take_blocks(self) -> list[bytes]:
+        """The common case: lines end with LF only, and most events are one line of data."""
+        buffer = self._buffer
+        end = buffer.rfind(b"\n\n", max(0, self._scanned - 1))
+        if end < 0:
+            self._scanned = len(buffer)
+            return []
+        complete = bytes(buffer[:end])
+        del buffer[: end + 2]
+        self._scanned = len(buffer)
+        events: list[bytes] = []
+        limit = self._max_event_bytes
+        for block in complete.split(b"\n\n"):
+            if len(block) > limit:
+                raise EventTooLarge
+            if block.startswith(b"data:") and b"\n" not in block:
+                if payload := block[5:].removeprefix(b" "):
+                    events.append(payload)
+            elif block:
+                for line in block.split(b"\n"):
+                    self._take_line(line, events)
+                self._take_line(b"", events)
+        return events
+
+    def _take_lines(self) -> list[bytes]:
+        """Any line ends, mixed; a CR at the end of a piece ends its line at once, and a LF after it is skipped."""
+        buffer = self._buffer
+        events: list[bytes] = []
+        start = 0
+        if self._skip_line_feed and buffer:
+            self._skip_line_feed = False
+            if buffer[0] == ord("\n"):
+                start = self._scanned = 1
+        for match in _LINE_END.finditer(buffer, self._scanned):
+            self._take_line(bytes(buffer[start : match.start()]), events)
+            start = match.end()
+            self._skip_line_feed = start == len(buffer) and buffer[start - 1] == ord("\r")
+        del buffer[:start]
+        self._scanned = len(buffer)
+        return events
+
+    def _take_line(self, line: bytes, events: list[bytes]) -> None:
+        if not line:
+            if self._lines:
+                payload = b"\n".join(self._lines)
+                if payload:
+                    events.append(ErrorEvent(payload) if self._is_error else payload)
+            self._lines.clear()
+            self._lines_size = 0
+            self._is_error = False
+            return
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"event":
+            self._is_error = value == b"error"
+            return
+        if name == b"error":
+            self._is_error = True
+        elif name != b"data":
+            return
+        self._lines.append(value)
+        self._lines_size += len(value)
+        if self._lines_size > self._max_event_bytes:
+            raise EventTooLarge
