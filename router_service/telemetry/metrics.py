@@ -1,0 +1,235 @@
+"""The metrics of calls, attempts and RPCs. They count every call, sampled or not.
+
+Counters are plain integers read when metrics are collected: a synchronous instrument costs about 6 µs an addition,
+which is kept for histograms. Labels never hold users, and what callers choose freely is bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.util.types import AttributeValue
+
+from router_service.domain.call import Call
+from router_service.domain.deployment import Deployment
+from router_service.domain.receipt import Attempt, AttemptOutcome, AttemptReason, Receipt
+from router_service.telemetry import semconv
+
+OTHER: Final = "other"
+_MAX_TIERS = 50
+_MAX_RULES = 500
+_MAX_LABEL_SETS = 2000
+
+Labels = tuple[str, ...]
+Attributes = Mapping[str, AttributeValue]
+
+
+def _observing(tally: Tally, scale: float | None) -> Callable[[CallbackOptions], list[Observation]]:
+    return lambda _: tally.observe(scale)
+
+
+class Bounded:
+    """Lets the first `limit` distinct values through and calls all others "other"."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._known: set[str] = set()
+
+    def __call__(self, value: str) -> str:
+        if value in self._known:
+            return value
+        if value and len(value) <= 64 and len(self._known) < self._limit:
+            self._known.add(value)
+            return value
+        return OTHER
+
+
+class Tally:
+    """Totals by label values, bounded: label sets beyond the bound are added up as "other"."""
+
+    def __init__(self, *keys: str) -> None:
+        self._keys = keys
+        self._overflow = (OTHER,) * len(keys)
+        self._totals: dict[Labels, int] = {}
+
+    def add(self, amount: int, *labels: str) -> None:
+        """Add to the total of these label values, given in the order of the keys."""
+        totals = self._totals
+        if labels not in totals and len(totals) >= _MAX_LABEL_SETS:
+            labels = self._overflow
+        totals[labels] = totals.get(labels, 0) + amount
+
+    def observe(self, scale: float | None = None) -> list[Observation]:
+        """The totals, divided by `scale` if given. Called from the exporter's thread."""
+        return [
+            Observation(total if scale is None else total / scale, dict(zip(self._keys, labels, strict=True)))
+            for labels, total in list(self._totals.items())
+        ]
+
+
+class Metrics:
+    """All instruments. `health` says of each deployment id whether its circuit is open; it is set once there is one."""
+
+    def __init__(
+        self, meter: Meter, *, dropped_spans: Callable[[], Mapping[str, int]], observer_failures: Callable[[], int]
+    ) -> None:
+        self.features: frozenset[str] = frozenset()
+        self.health: Callable[[], Mapping[str, bool]] = dict
+        self._tier = Bounded(_MAX_TIERS)
+        self._rule = Bounded(_MAX_RULES)
+        self._active = 0
+        self._dropped_spans = dropped_spans
+        self._attributes: dict[Labels, Attributes] = {}
+
+        who = (semconv.FEATURE, semconv.TIER)
+        route = (*who, semconv.ROUTE_RULE)
+        model = (semconv.PROVIDER, semconv.REQUEST_MODEL)
+        self._requests = Tally(*route, semconv.REQUEST_STATUS)
+        self._saved = Tally(*route)
+        self._unpriced = Tally(*route)
+        self._attempts = Tally(*model, semconv.DEPLOYMENT, semconv.ATTEMPT_REASON, semconv.ATTEMPT_OUTCOME)
+        self._interrupted = Tally(*model, semconv.DEPLOYMENT)
+        self._fallbacks = Tally(*model, semconv.DEPLOYMENT)
+        self._retries = Tally(*model, semconv.DEPLOYMENT)
+        self._escalations = Tally(*model, semconv.DEPLOYMENT)
+        self._cost = Tally(*model, *route)
+        self._tokens = Tally(*model, *who, semconv.TOKEN_TYPE)
+
+        def counter(name: str, unit: str, tally: Tally, scale: float | None = None) -> None:
+            meter.create_observable_counter(name, [_observing(tally, scale)], unit=unit)
+
+        counter(semconv.METRIC_REQUESTS, "{request}", self._requests)
+        counter(semconv.METRIC_ATTEMPTS, "{attempt}", self._attempts)
+        counter(semconv.METRIC_FALLBACKS, "{attempt}", self._fallbacks)
+        counter(semconv.METRIC_RETRIES, "{attempt}", self._retries)
+        counter(semconv.METRIC_ESCALATIONS, "{attempt}", self._escalations)
+        counter(semconv.METRIC_INTERRUPTED, "{stream}", self._interrupted)
+        counter(semconv.METRIC_COST, "USD", self._cost, 1e9)
+        counter(semconv.METRIC_UNPRICED, "{request}", self._unpriced)
+        counter(semconv.METRIC_TOKENS, "{token}", self._tokens)
+        # A request dearer than its baseline saves a negative amount, so this total may fall.
+        meter.create_observable_up_down_counter(semconv.METRIC_SAVED, [_observing(self._saved, 1e9)], unit="USD")
+        meter.create_observable_up_down_counter(
+            semconv.METRIC_ACTIVE_REQUESTS, [lambda _: [Observation(self._active)]], unit="{request}"
+        )
+        meter.create_observable_gauge(
+            semconv.METRIC_CIRCUIT, [self._observe_health], description="1 where a deployment's circuit is open"
+        )
+        meter.create_observable_counter(semconv.METRIC_DROPPED_SPANS, [self._observe_dropped], unit="{span}")
+        meter.create_observable_counter(
+            semconv.METRIC_OBSERVER_FAILURES, [lambda _: [Observation(observer_failures())]], unit="{failure}"
+        )
+        self._token_usage = meter.create_histogram(semconv.METRIC_TOKEN_USAGE, "{token}")
+        self._operation_duration = meter.create_histogram(semconv.METRIC_OPERATION_DURATION, "s")
+        self._first_chunk = meter.create_histogram(semconv.METRIC_FIRST_CHUNK, "s")
+        self._output_chunk = meter.create_histogram(semconv.METRIC_OUTPUT_CHUNK, "s")
+        self._route_duration = meter.create_histogram(semconv.METRIC_ROUTE_DURATION, "s")
+        self._rpc_duration = meter.create_histogram(semconv.METRIC_RPC_DURATION, "s")
+
+    def feature(self, name: str) -> str:
+        """A feature's label: only features of the file have their own."""
+        return name if name in self.features else OTHER
+
+    def call_started(self) -> None:
+        """One more call in flight."""
+        self._active += 1
+
+    def decided(self, rule: str, duration: float) -> None:
+        """Record how long routing took, in seconds."""
+        rule = self._rule(rule)
+        self._route_duration.record(duration, self._labelled(semconv.ROUTE_RULE, rule))
+
+    def attempt_ended(self, attempt: Attempt, call: Call, rule: str, chunks: int) -> None:
+        """Count an attempt of `call`, with its tokens, cost and latencies; its output came in `chunks`."""
+        deployment = attempt.deployment
+        model = (semconv.provider_name(deployment.vendor, deployment.provider), deployment.upstream_name)
+        self._attempts.add(1, *model, deployment.id, attempt.reason, attempt.outcome)
+        if (repeated := self._repeated(attempt.reason)) is not None:
+            repeated.add(1, *model, deployment.id)
+        self._operation_duration.record(attempt.duration, self._operation(deployment, attempt.error_type))
+        if call.stream and attempt.time_to_first_output is not None:
+            operation = self._operation(deployment)
+            self._first_chunk.record(attempt.time_to_first_output, operation)
+            if chunks > 1:
+                after_first = attempt.duration - attempt.time_to_first_output
+                self._output_chunk.record(after_first / (chunks - 1), operation)
+            if attempt.outcome is AttemptOutcome.ERROR:
+                self._interrupted.add(1, *model, deployment.id)
+        who = (self.feature(call.caller.feature), self._tier(call.caller.tier))
+        if (usage := attempt.usage) is not None:
+            self._token_usage.record(usage.input_tokens, self._operation(deployment, counted="input"))
+            self._token_usage.record(usage.output_tokens, self._operation(deployment, counted="output"))
+            self._tokens.add(usage.input_tokens, *model, *who, "input")
+            self._tokens.add(usage.output_tokens, *model, *who, "output")
+            if usage.cached_input_tokens:
+                self._tokens.add(usage.cached_input_tokens, *model, *who, "cached_input")
+            if usage.reasoning_tokens:
+                self._tokens.add(usage.reasoning_tokens, *model, *who, "reasoning")
+        if attempt.cost is not None:
+            self._cost.add(attempt.cost.total, *model, *who, self._rule(rule))
+
+    def call_finished(self, receipt: Receipt) -> None:
+        """Count a finished call, with what it saved against the baseline."""
+        self._active -= 1
+        rule = receipt.decision.rule_name if receipt.decision is not None else ""
+        route = (self.feature(receipt.feature), self._tier(receipt.tier), self._rule(rule))
+        self._requests.add(1, *route, receipt.status)
+        if receipt.cost is None:
+            if receipt.attempts:
+                self._unpriced.add(1, *route)
+        elif receipt.baseline_cost is not None:
+            self._saved.add(receipt.baseline_cost - receipt.cost, *route)
+
+    def rpc_ended(self, method: str, status: str, error: str, duration: float) -> None:
+        """Record an RPC of `duration` seconds; `error` is empty where `status` is not an error of the server."""
+        key = ("rpc", method, status, error)
+        attributes = self._attributes.get(key)
+        if attributes is None:
+            named = {semconv.RPC_SYSTEM: "grpc", semconv.RPC_METHOD: method, semconv.RPC_STATUS: status}
+            attributes = self._keep(key, {**named, semconv.ERROR_TYPE: error} if error else named)
+        self._rpc_duration.record(duration, attributes)
+
+    def _repeated(self, reason: AttemptReason) -> Tally | None:
+        match reason:
+            case AttemptReason.RETRY:
+                return self._retries
+            case AttemptReason.FALLBACK:
+                return self._fallbacks
+            case AttemptReason.ESCALATION:
+                return self._escalations
+            case _:
+                return None
+
+    def _operation(self, deployment: Deployment, error: str = "", counted: str = "") -> Attributes:
+        key = ("op", deployment.vendor, deployment.provider, deployment.upstream_name, error, counted)
+        attributes = self._attributes.get(key)
+        if attributes is not None:
+            return attributes
+        made: dict[str, AttributeValue] = {
+            semconv.OPERATION: semconv.CHAT,
+            semconv.PROVIDER: semconv.provider_name(deployment.vendor, deployment.provider),
+            semconv.REQUEST_MODEL: deployment.upstream_name,
+        }
+        if error:
+            made[semconv.ERROR_TYPE] = error
+        if counted:
+            made[semconv.TOKEN_TYPE] = counted
+        return self._keep(key, made)
+
+    def _labelled(self, name: str, value: str) -> Attributes:
+        key = (name, value)
+        return self._attributes.get(key) or self._keep(key, {name: value})
+
+    def _keep(self, key: Labels, attributes: Attributes) -> Attributes:
+        if len(self._attributes) >= _MAX_LABEL_SETS:
+            self._attributes.clear()
+        self._attributes[key] = attributes
+        return attributes
+
+    def _observe_health(self, _: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(int(is_open), {semconv.DEPLOYMENT: name}) for name, is_open in self.health().items()]
+
+    def _observe_dropped(self, _: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(count, {semconv.DROP_REASON: reason}) for reason, count in self._dropped_spans().items()]

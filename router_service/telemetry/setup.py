@@ -1,0 +1,245 @@
+"""Builds the telemetry of one process from its settings. Nothing global is set: providers are passed on by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.environment_variables import (
+    OTEL_EXPORTER_OTLP_ENDPOINT,
+    OTEL_EXPORTER_OTLP_METRICS_ENDPOINT,
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
+)
+from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
+from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.trace import NoOpTracer, Tracer
+
+from router_service.config.configuration import TelemetrySettings
+from router_service.domain.call import Call
+from router_service.domain.event import Observer
+from router_service.telemetry import semconv
+from router_service.telemetry.export import BatchSink, DirectSink, Rarely
+from router_service.telemetry.metrics import Metrics
+from router_service.telemetry.observer import AuditObserver, CallObserver, Failures
+from router_service.telemetry.sampling import TailSampler
+from router_service.telemetry.tracing import Tracing
+
+logger = logging.getLogger(__name__)
+
+# The exporters and their queue log once a batch while a collector is away.
+_NOISY_LOGGERS = ("opentelemetry.exporter.otlp.proto.grpc.exporter", "opentelemetry.sdk._shared_internal")
+_rarely = Rarely(300.0)
+
+
+class Telemetry:
+    """Traces, metrics and the audit record of one process.
+
+    Spans go to `settings.otlp_endpoint` (or `OTEL_EXPORTER_OTLP_ENDPOINT`) and, at once and as objects, to
+    `span_exporter` if given; metrics likewise to the endpoint and `metric_reader`. Without any of them a call costs
+    next to nothing, and only its audit record is written. `features` are the configured ones: others share one label.
+    `now` is nanoseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        settings: TelemetrySettings,
+        *,
+        version: str = "",
+        features: Iterable[str] = (),
+        span_exporter: SpanExporter | None = None,
+        metric_reader: MetricReader | None = None,
+        now: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._settings = settings
+        self._failures = Failures()
+        self._sinks: list[BatchSink | DirectSink] = []
+        self._otlp_exporters: list[OTLPSpanExporter | OTLPMetricExporter] = []
+        self._sampler = TailSampler(self._hand_on, ratio=settings.sample_ratio, slow_seconds=settings.slow_seconds)
+        resource = _resource(settings.service_name, version)
+        self._meter_provider = self._metering(resource, metric_reader)
+        self._metrics = self._make_metrics(features)
+        if span_exporter is not None:
+            self._sinks.append(DirectSink(span_exporter))
+        if endpoint := _endpoint(settings, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT):
+            _quieten()
+            exporter = OTLPSpanExporter(endpoint, _insecure(settings), headers=_headers(settings))
+            self._otlp_exporters.append(exporter)
+            self._sinks.append(BatchSink(exporter, self._meter_provider))
+        self._tracing = self._make_tracing(resource, now) if self._sinks else None
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anything is exported."""
+        return self._tracing is not None or self._metrics is not None
+
+    @property
+    def tracer(self) -> Tracer:
+        """Starts spans that this telemetry exports."""
+        return self._tracing.tracer if self._tracing is not None else NoOpTracer()
+
+    def observer(self, call: Call) -> Observer:
+        """An observer of `call`, whose spans become children of the current span: the RPC's."""
+        if not self.enabled:
+            return AuditObserver(call, self._failures)
+        span = trace.get_current_span()
+        return CallObserver(
+            call,
+            root=span.get_span_context() if span.is_recording() else None,
+            tracing=self._tracing,
+            metrics=self._metrics,
+            failures=self._failures,
+        )
+
+    def observe_rpc(self, method: str, status: str, error: str, seconds: float) -> None:
+        """Record the duration of an RPC; `error` is empty where `status` is not the server's failure."""
+        if self._metrics is not None:
+            self._metrics.rpc_ended(method, status, error, seconds)
+
+    def observe_health(self, health: Callable[[], Mapping[str, bool]]) -> None:
+        """Export of each deployment id whether its circuit is open. `health` is called from another thread."""
+        if self._metrics is not None:
+            self._metrics.health = health
+
+    def set_features(self, features: Iterable[str]) -> None:
+        """The features of a new configuration."""
+        if self._metrics is not None:
+            self._metrics.features = frozenset(features)
+
+    def dropped_spans(self) -> Mapping[str, int]:
+        """Spans lost so far, by reason. Those of traces that were not sampled are not lost."""
+        dropped = Counter(self._sampler.dropped)
+        dropped["export_failed"] += sum(sink.lost for sink in self._sinks)
+        return +dropped
+
+    async def flush(self, timeout: float = 5.0) -> bool:  # noqa: ASYNC109 - the bound is of a thread, which no cancel reaches
+        """Export what is queued; false where that took longer than `timeout` seconds."""
+        return await _in_thread(self._flush, timeout)
+
+    async def shutdown(self, timeout: float = 5.0) -> bool:  # noqa: ASYNC109 - as above
+        """Export what is queued and close; what takes longer than `timeout` seconds is given up, and false returned."""
+        self._sampler.shutdown()
+        closed = await _in_thread(self._close, timeout)
+        if not closed:
+            for exporter in self._otlp_exporters:
+                exporter.shutdown()  # ends its retries, and with them its thread
+            logger.warning("Telemetry was not exported within %.0f s of shutdown; the rest is given up", timeout)
+        return closed
+
+    def _metering(self, resource: Resource, reader: MetricReader | None) -> MeterProvider:
+        settings = self._settings
+        readers = [reader] if reader is not None else []
+        if endpoint := _endpoint(settings, OTEL_EXPORTER_OTLP_METRICS_ENDPOINT):
+            _quieten()
+            exporter = OTLPMetricExporter(endpoint, _insecure(settings), headers=_headers(settings))
+            self._otlp_exporters.append(exporter)
+            readers.append(PeriodicExportingMetricReader(exporter, settings.metrics_interval * 1000))
+        self._has_readers = bool(readers)
+        return MeterProvider(
+            readers,
+            resource,
+            shutdown_on_exit=False,
+            views=[
+                View(instrument_name=name, aggregation=ExplicitBucketHistogramAggregation(buckets))
+                for name, buckets in semconv.BUCKETS.items()
+            ],
+            # An exemplar would point to a trace that may not be kept.
+            exemplar_filter=AlwaysOffExemplarFilter(),
+        )
+
+    def _make_metrics(self, features: Iterable[str]) -> Metrics | None:
+        if not self._has_readers:
+            return None
+        meter = self._meter_provider.get_meter(semconv.SCOPE, schema_url=semconv.SCHEMA_URL)
+        metrics = Metrics(meter, dropped_spans=self.dropped_spans, observer_failures=lambda: self._failures.count)
+        metrics.features = frozenset(features)
+        return metrics
+
+    def _make_tracing(self, resource: Resource, now: Callable[[], int]) -> Tracing:
+        ids = RandomIdGenerator()
+        provider = TracerProvider(
+            ALWAYS_ON, resource, shutdown_on_exit=False, id_generator=ids, meter_provider=self._meter_provider
+        )
+        provider.add_span_processor(self._sampler)
+        return Tracing(
+            tracer=provider.get_tracer(semconv.SCOPE, schema_url=semconv.SCHEMA_URL),
+            sampler=self._sampler,
+            new_span_id=ids.generate_span_id,
+            costly_nano_usd=self._settings.costly_nano_usd,
+            mirror_costs=self._settings.mirror_cost_keys,
+            now=now,
+        )
+
+    def _hand_on(self, spans: Sequence[ReadableSpan]) -> bool:
+        accepted = [sink(spans) for sink in self._sinks]
+        return all(accepted)
+
+    def _flush(self) -> None:
+        for sink in self._sinks:
+            sink.flush()
+        self._meter_provider.force_flush()
+
+    def _close(self) -> None:
+        for sink in self._sinks:
+            sink.close()
+        self._meter_provider.shutdown()
+
+
+async def _in_thread(work: Callable[[], None], seconds: float) -> bool:
+    """Whether `work` ended in time. Its thread is a daemon: unlike an executor's, it cannot hold up the exit."""
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            with contextlib.suppress(RuntimeError):  # the loop may be closed by then
+                loop.call_soon_threadsafe(done.set)
+
+    threading.Thread(target=run, name="telemetry", daemon=True).start()
+    try:
+        async with asyncio.timeout(seconds):
+            await done.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+def _resource(service_name: str, version: str) -> Resource:
+    attributes = {SERVICE_NAME: service_name, SERVICE_VERSION: version} if version else {SERVICE_NAME: service_name}
+    if SERVICE_NAME in OTELResourceDetector().detect().attributes:  # OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES
+        del attributes[SERVICE_NAME]
+    return Resource.create(attributes)
+
+
+def _endpoint(settings: TelemetrySettings, variable: str) -> str | None:
+    return settings.otlp_endpoint or os.environ.get(variable) or os.environ.get(OTEL_EXPORTER_OTLP_ENDPOINT) or None
+
+
+def _insecure(settings: TelemetrySettings) -> bool | None:
+    """Where the endpoint is from the environment, so is whether to trust it."""
+    return settings.otlp_insecure if settings.otlp_endpoint else None
+
+
+def _headers(settings: TelemetrySettings) -> dict[str, str] | None:
+    return {name.lower(): value for name, value in settings.otlp_headers.items()} or None
+
+
+def _quieten() -> None:
+    for name in _NOISY_LOGGERS:
+        logging.getLogger(name).addFilter(_rarely)
