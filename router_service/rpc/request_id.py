@@ -1,0 +1,50 @@
+"""The id of a call: the caller's own, or a new one."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from router_service.domain.error import InvalidRequest, Violation
+from router_service.rpc.ports import Context
+
+REQUEST_ID_KEY = "x-request-id"
+_LONGEST = 128
+
+
+def is_request_id(value: str) -> bool:
+    """Whether this may name a call: 1 to 128 printable ASCII characters."""
+    return 0 < len(value) <= _LONGEST and value.isascii() and value.isprintable()
+
+
+def named_in(metadata: Any) -> str | None:
+    """The id the caller chose, unchecked; `None` where it chose none."""
+    for key, value in metadata or ():
+        if key == REQUEST_ID_KEY:
+            return value if isinstance(value, str) else ""
+    return None
+
+
+def assign_request_id(context: Context) -> str:
+    """Settle the id of a call and promise it to the caller, as trailing metadata: headers would commit the call.
+
+    Raises `InvalidRequest` where the caller's own is unfit; the call then has a new one.
+    """
+    named = named_in(context.invocation_metadata())
+    request_id = named if named is not None and is_request_id(named) else os.urandom(16).hex()
+    context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
+    if named is not None and named is not request_id:
+        violation = Violation(REQUEST_ID_KEY, f"must be 1 to {_LONGEST} printable ASCII characters")
+        raise InvalidRequest([violation])
+    return request_id
+
+
+def assigned_request_id(context: Context) -> str:
+    """The id that was assigned to the call, or a new one where it did not get that far."""
+    promised = named_in(context.trailing_metadata())
+    if promised:
+        return promised
+    try:
+        return assign_request_id(context)
+    except InvalidRequest:
+        return named_in(context.trailing_metadata()) or ""

@@ -1,0 +1,118 @@
+"""Protobuf requests to the domain's calls, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from llmrouter.v1 import call_pb2, router_service_pb2
+from router_service.domain.call import Call, Caller, Wishes
+from router_service.rpc.chats import chat_of
+from router_service.rpc.violations import Violations
+
+CallRequest: TypeAlias = (
+    router_service_pb2.RouteRequest | router_service_pb2.CompleteRequest | router_service_pb2.StreamCompleteRequest
+)
+
+MAX_LABELS = 32
+MAX_NAME = 128
+MAX_ID = 256
+MAX_LABEL_KEY = 64
+MAX_LANGUAGE = 35
+MAX_TOKEN = 16_384
+
+_CACHE_BYPASS = {call_pb2.CACHE_MODE_UNSPECIFIED: False, call_pb2.CACHE_MODE_BYPASS: True}
+_ANONYMOUS = Caller()
+_NO_WISHES = Wishes()
+
+
+def call_of(
+    request: CallRequest, *, request_id: str, tenant: str, deadline: float | None, stream: bool, trace_id: str
+) -> Call:
+    """The request as a call. Raises `InvalidRequest` with every bad field.
+
+    `deadline` is on the event loop's clock in seconds.
+    """
+    violations = Violations()
+    idempotency_key = ""
+    if not isinstance(request, router_service_pb2.RouteRequest):
+        idempotency_key = request.idempotency_key
+        if idempotency_key:
+            violations.identifier("idempotency_key", idempotency_key, MAX_ID)
+    call = Call(
+        request_id=request_id,
+        tenant=tenant,
+        caller=_caller(request.caller, violations) if request.HasField("caller") else _ANONYMOUS,
+        chat=chat_of(request.chat, violations),
+        wishes=_wishes(request.routing, violations) if request.HasField("routing") else _NO_WISHES,
+        idempotency_key=idempotency_key,
+        deadline=deadline,
+        stream=stream,
+        trace_id=trace_id,
+    )
+    violations.raise_any()
+    return call
+
+
+def _caller(wire: call_pb2.Caller, violations: Violations) -> Caller:
+    caller = Caller(
+        feature=wire.feature,
+        tier=wire.tier,
+        task_type=wire.task_type,
+        user=wire.user,
+        conversation_id=wire.conversation_id,
+        language=wire.language,
+        complexity=wire.complexity,
+        labels=_labels(wire.labels, violations) if wire.labels else _ANONYMOUS.labels,
+    )
+    identifier = violations.identifier
+    identifier("caller.feature", caller.feature, MAX_NAME)
+    identifier("caller.tier", caller.tier, MAX_NAME)
+    identifier("caller.task_type", caller.task_type, MAX_NAME)
+    identifier("caller.user", caller.user, MAX_ID)
+    identifier("caller.conversation_id", caller.conversation_id, MAX_ID)
+    identifier("caller.language", caller.language, MAX_LANGUAGE)
+    identifier("caller.complexity", caller.complexity, MAX_NAME)
+    return caller
+
+
+def _labels(labels: Mapping[str, str], violations: Violations) -> Mapping[str, str]:
+    if not violations.at_most("caller.labels", len(labels), MAX_LABELS):
+        return {}
+    for key, value in labels.items():
+        if not key:
+            violations.add("caller.labels", "must not have an empty key")
+        violations.identifier("caller.labels", key, MAX_LABEL_KEY)
+        violations.identifier("caller.labels", value, MAX_ID)
+    return dict(labels)
+
+
+def _wishes(routing: call_pb2.Routing, violations: Violations) -> Wishes:
+    choice = routing.WhichOneof("choice")
+    chosen = getattr(routing, choice) if choice else ""
+    if choice:
+        if not chosen:
+            violations.add(f"routing.{choice}", "must not be empty")
+        violations.identifier(f"routing.{choice}", chosen, MAX_NAME)
+    violations.identifier("routing.policy", routing.policy, MAX_NAME)
+    violations.identifier("routing.decision_token", routing.decision_token, MAX_TOKEN)
+    latency_target: float | None = None
+    if routing.HasField("latency_target"):
+        latency_target = routing.latency_target.seconds + routing.latency_target.nanos / 1e9
+        if latency_target <= 0:
+            violations.add("routing.latency_target", "must be over 0")
+    max_cost = routing.max_cost_nano_usd if routing.HasField("max_cost_nano_usd") else None
+    if max_cost is not None and max_cost < 0:
+        violations.add("routing.max_cost_nano_usd", "must not be negative")
+    if routing.cache_mode not in _CACHE_BYPASS:
+        violations.add("routing.cache_mode", "is not a mode of this API")
+    return Wishes(
+        policy=routing.policy,
+        model=chosen if choice == "model" else "",
+        deployment=chosen if choice == "deployment" else "",
+        latency_target=latency_target,
+        max_cost_nano_usd=max_cost,
+        bypass_cache=_CACHE_BYPASS.get(routing.cache_mode, False),
+        decision_token=routing.decision_token,
+        accept_discard=routing.accept_discard,
+    )

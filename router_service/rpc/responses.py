@@ -1,0 +1,256 @@
+"""The domain's decisions, receipts, events and deployments to protobuf."""
+
+from __future__ import annotations
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from llmrouter.v1 import chat_pb2, decision_pb2, model_pb2, receipt_pb2, router_service_pb2, stream_pb2
+from router_service.domain import decision as decisions
+from router_service.domain import event as events
+from router_service.domain import receipt as receipts
+from router_service.domain.deployment import DeploymentStatus
+from router_service.domain.money import Cost, CostStatus, Usage
+from router_service.rpc.chats import WIRE_FINISH_REASONS, message_to_wire
+
+WIRE_ATTEMPT_REASONS = {
+    reason: receipt_pb2.AttemptReason.Value(f"ATTEMPT_REASON_{reason.name}") for reason in receipts.AttemptReason
+}
+WIRE_OUTCOMES = {
+    outcome: receipt_pb2.AttemptOutcome.Value(f"ATTEMPT_OUTCOME_{outcome.name}") for outcome in receipts.AttemptOutcome
+}
+WIRE_COST_STATUSES = {status: receipt_pb2.CostStatus.Value(f"COST_STATUS_{status.name}") for status in CostStatus}
+WIRE_REJECTIONS = {
+    reason: decision_pb2.RejectionReason.Value(f"REJECTION_REASON_{reason.name}")
+    for reason in decisions.RejectionReason
+}
+
+
+def timestamp(seconds: float) -> Timestamp:
+    """A point in time, given in seconds since the epoch."""
+    whole, nanos = divmod(round(seconds * 1_000_000_000), 1_000_000_000)
+    return Timestamp(seconds=whole, nanos=nanos)
+
+
+def duration(seconds: float) -> Duration:
+    """A span of time; a clock that stepped back does not make it negative."""
+    whole, nanos = divmod(round(max(seconds, 0.0) * 1_000_000_000), 1_000_000_000)
+    return Duration(seconds=whole, nanos=nanos)
+
+
+def decision_to_wire(decision: decisions.Decision) -> decision_pb2.Decision:
+    """A decision as it is sent."""
+    wire = decision_pb2.Decision(
+        policy=decision.policy.name,
+        rule=decision.rule_name,
+        strategy=decision.strategy,
+        signals=_signals(decision.signals),
+        configuration_fingerprint=decision.fingerprint,
+        cause=decision.cause,
+    )
+    for candidate in decision.candidates:
+        deployment = candidate.deployment
+        wire.candidates.add(
+            deployment=deployment.id,
+            model=deployment.model,
+            provider=deployment.provider,
+            estimated_cost_nano_usd=candidate.estimated_cost,
+            max_output_tokens=candidate.token_limit.applied or 0,
+        )
+    for rejection in decision.rejections:
+        wire.rejections.add(
+            deployment=rejection.deployment.id, reason=WIRE_REJECTIONS[rejection.reason], detail=rejection.detail
+        )
+    if decision.candidates:
+        wire.token_limit.CopyFrom(_token_limit(decision.candidates[0].token_limit))
+    return wire
+
+
+def _signals(signals: decisions.Signals) -> decision_pb2.Signals:
+    return decision_pb2.Signals(
+        input_tokens=signals.input_tokens,
+        language=signals.language,
+        complexity=signals.complexity,
+        complexity_source=signals.complexity_source.value,
+        complexity_score=signals.complexity_score,
+        turns=signals.turns,
+        capabilities=sorted(capability.value for capability in signals.needs),
+    )
+
+
+def _token_limit(limit: decisions.TokenLimit) -> decision_pb2.TokenLimit:
+    return decision_pb2.TokenLimit(requested=limit.requested, applied=limit.applied, reason=limit.reason)
+
+
+def receipt_to_wire(receipt: receipts.Receipt) -> receipt_pb2.Receipt:
+    """A receipt as it is sent."""
+    wire = receipt_pb2.Receipt(
+        request_id=receipt.request_id,
+        tenant=receipt.tenant,
+        feature=receipt.feature,
+        tier=receipt.tier,
+        attempts=[_attempt(attempt) for attempt in receipt.attempts],
+        usage=usage_to_wire(receipt.usage),
+        cost_nano_usd=receipt.cost,
+        cost_status=WIRE_COST_STATUSES[receipt.cost_status],
+        baseline_cost_nano_usd=receipt.baseline_cost,
+        status=receipt.status,
+        error_reason=receipt.error_reason,
+        started_at=timestamp(receipt.started_at),
+        duration=duration(receipt.duration),
+        trace_id=receipt.trace_id,
+    )
+    if receipt.finish_reason is not None:
+        wire.finish_reason = WIRE_FINISH_REASONS[receipt.finish_reason]
+    if receipt.time_to_first_output is not None:
+        wire.time_to_first_output.CopyFrom(duration(receipt.time_to_first_output))
+    answered = receipt.answered_by
+    if answered is not None:
+        wire.deployment = answered.deployment.id
+        wire.model = answered.deployment.model
+        wire.provider = answered.deployment.provider
+    if receipt.decision is not None:
+        _add_decision(wire, receipt.decision, answered)
+    return wire
+
+
+def _add_decision(wire: receipt_pb2.Receipt, decision: decisions.Decision, answered: receipts.Attempt | None) -> None:
+    wire.policy = decision.policy.name
+    wire.rule = decision.rule_name
+    wire.complexity = decision.signals.complexity
+    wire.configuration_fingerprint = decision.fingerprint
+    for candidate in decision.candidates:
+        # The limit of whoever answered; of the first choice where nobody did.
+        if answered is None or candidate.deployment.id == answered.deployment.id:
+            wire.token_limit.CopyFrom(_token_limit(candidate.token_limit))
+            break
+
+
+def _attempt(attempt: receipts.Attempt) -> receipt_pb2.Attempt:
+    deployment = attempt.deployment
+    wire = receipt_pb2.Attempt(
+        number=attempt.number,
+        attempt_id=attempt.attempt_id,
+        deployment=deployment.id,
+        model=deployment.model,
+        provider=deployment.provider,
+        reason=WIRE_ATTEMPT_REASONS[attempt.reason],
+        outcome=WIRE_OUTCOMES[attempt.outcome],
+        cost_status=WIRE_COST_STATUSES[attempt.cost_status],
+        started_at=timestamp(attempt.started_at),
+        duration=duration(attempt.duration),
+        error_type=attempt.error_type,
+        error_message=attempt.error_message,
+        upstream_request_id=attempt.upstream_request_id,
+        response_model=attempt.response_model,
+    )
+    if attempt.usage is not None:
+        wire.usage.CopyFrom(usage_to_wire(attempt.usage))
+    if attempt.cost is not None:
+        wire.cost_nano_usd = attempt.cost.total
+        wire.cost.CopyFrom(_cost(attempt.cost))
+    if attempt.time_to_first_output is not None:
+        wire.time_to_first_output.CopyFrom(duration(attempt.time_to_first_output))
+    return wire
+
+
+def _cost(cost: Cost) -> receipt_pb2.CostBreakdown:
+    return receipt_pb2.CostBreakdown(
+        input_nano_usd=cost.input,
+        output_nano_usd=cost.output,
+        cache_read_nano_usd=cost.cache_read,
+        cache_write_nano_usd=cost.cache_write,
+        price_version=cost.price_version,
+    )
+
+
+def usage_to_wire(usage: Usage) -> chat_pb2.Usage:
+    """Token counts as they are sent."""
+    return chat_pb2.Usage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cached_input_tokens=usage.cached_input_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        estimated=usage.estimated,
+    )
+
+
+def complete_response(answer: receipts.Answer) -> router_service_pb2.CompleteResponse:
+    """A whole answer as it is sent."""
+    return router_service_pb2.CompleteResponse(
+        message=message_to_wire(answer.message),
+        finish_reason=WIRE_FINISH_REASONS[answer.finish_reason],
+        receipt=receipt_to_wire(answer.receipt),
+    )
+
+
+def delta_response(sequence: int, attempt: int, delta: events.Delta) -> router_service_pb2.StreamCompleteResponse:
+    """One piece of output as it is sent: setting fields costs half of passing submessages to constructors."""
+    wire = router_service_pb2.StreamCompleteResponse()
+    wire.sequence = sequence
+    if isinstance(delta, events.TextDelta):
+        text = wire.text_delta
+        text.attempt = attempt
+        text.text = delta.text
+    elif isinstance(delta, events.ReasoningDelta):
+        reasoning = wire.reasoning_delta
+        reasoning.attempt = attempt
+        reasoning.text = delta.text
+    else:
+        call = wire.tool_call_delta
+        call.attempt = attempt
+        call.index = delta.index
+        call.id = delta.id
+        call.name = delta.name
+        call.arguments_json = delta.arguments_json
+    return wire
+
+
+def attempt_started_to_wire(started: events.AttemptStarted) -> stream_pb2.AttemptStarted:
+    """An attempt's announcement as it is sent."""
+    return stream_pb2.AttemptStarted(
+        attempt=started.number,
+        deployment=started.deployment.id,
+        model=started.deployment.model,
+        provider=started.deployment.provider,
+        reason=WIRE_ATTEMPT_REASONS[started.reason],
+    )
+
+
+def finished_to_wire(finished: events.Finished) -> stream_pb2.Finished:
+    """The end of a stream as it is sent, with or without an answer."""
+    wire = stream_pb2.Finished(receipt=receipt_to_wire(finished.receipt))
+    if finished.message is not None:
+        wire.message.CopyFrom(message_to_wire(finished.message))
+    if finished.finish_reason is not None:
+        wire.finish_reason = WIRE_FINISH_REASONS[finished.finish_reason]
+    return wire
+
+
+def deployment_to_wire(status: DeploymentStatus) -> model_pb2.Deployment:
+    """A deployment and its health as they are sent."""
+    deployment = status.deployment
+    wire = model_pb2.Deployment(
+        id=deployment.id,
+        model=deployment.model,
+        provider=deployment.provider,
+        capabilities=sorted(capability.value for capability in deployment.capabilities),
+        context_window=deployment.context_window,
+        max_output_tokens=deployment.max_output_tokens,
+        region=deployment.region,
+        healthy=not status.cooling_reason,
+        unhealthy_reason=status.cooling_reason,
+    )
+    if deployment.price is not None:
+        price = deployment.price
+        wire.price.CopyFrom(
+            model_pb2.Price(
+                input_nano_usd_per_million=price.input.base,
+                output_nano_usd_per_million=price.output.base,
+                cached_input_nano_usd_per_million=price.cached_input.base,
+                cache_write_nano_usd_per_million=price.cache_write.base,
+                source=price.version,
+            )
+        )
+    return wire

@@ -1,0 +1,159 @@
+"""The gRPC server: listens, serves, drains."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from llmrouter.v1 import router_service_pb2_grpc
+from router_service.config.configuration import ServerSettings
+from router_service.rpc.address import CannotServe, check_address
+from router_service.rpc.admission import Admission
+from router_service.rpc.catch_all import CatchAll
+from router_service.rpc.health import Health
+from router_service.rpc.servicer import SERVICE, RouterServicer
+from router_service.rpc.tls import CertificateFiles
+
+logger = logging.getLogger("llmrouter.rpc")
+
+_MAX_METADATA_BYTES = 16 * 1024
+# Calls outlive the connection's age: a shorter grace would cut them.
+_OLD_CONNECTION_GRACE = 600.0
+_KEEPALIVE_EVERY = 60.0
+_KEEPALIVE_TIMEOUT = 20.0
+_LEAST_BETWEEN_PINGS = 10.0
+_MAX_PING_STRIKES = 2
+# For the last responses to leave, and for cancelled calls to be accounted for.
+_FLUSH = 0.5
+_ACCOUNTING = 5.0
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class GrpcServer:
+    """One server in the running event loop.
+
+    `interceptors` come before the router's own and so see every call's final status.
+    """
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        servicer: RouterServicer,
+        *,
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._settings = settings
+        self._sleep = sleep
+        self._health = Health([SERVICE])
+        self._admission = Admission(SERVICE, settings.max_concurrent_calls)
+        self._server = grpc.aio.server(
+            interceptors=[*interceptors, CatchAll(), self._admission], options=_options(settings)
+        )
+        router_service_pb2_grpc.add_RouterServiceServicer_to_server(servicer, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        # None means on, where only this machine can see it: nothing else is served so far.
+        if settings.reflection is not False:
+            names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls being served."""
+        return self._admission.in_flight
+
+    async def start(self) -> int:
+        """Listen and serve; return the port. Raises `CannotServe`."""
+        settings = self._settings
+        check_address(settings.address)
+        _check_unix_socket(settings.address)
+        try:
+            if settings.tls is None:
+                port = self._server.add_insecure_port(settings.address)
+            else:
+                port = self._server.add_secure_port(settings.address, CertificateFiles(settings.tls).credentials())
+        except RuntimeError as error:
+            raise CannotServe(
+                f"Cannot listen on {settings.address}: most likely another program does already. "
+                "Stop it, or serve on another port."
+            ) from error
+        await self._server.start()
+        self._health.set_serving(True)
+        return port
+
+    async def wait(self) -> None:
+        """Wait until the server has stopped."""
+        await self._server.wait_for_termination()
+
+    async def drain(self) -> None:
+        """Stop without failing a call, as far as the grace allows.
+
+        First clients learn to look elsewhere, then new calls are sent elsewhere, then the rest is waited for. `stop`
+        comes last: calls it finds received but not yet begun would be cancelled, which no client retries.
+        """
+        self._health.set_serving(False)
+        await self._sleep(self._settings.lame_duck)
+        self._admission.drain()
+        try:
+            async with asyncio.timeout(self._settings.grace):
+                await self._admission.idle()
+        except TimeoutError:
+            logger.warning("%d calls did not end within %g s.", self.in_flight, self._settings.grace)
+            await self._server.stop(None)
+            await self._accounted()
+            return
+        await self._server.stop(_FLUSH)
+
+    async def _accounted(self) -> None:
+        try:
+            async with asyncio.timeout(_ACCOUNTING):
+                await self._admission.idle()
+        except TimeoutError:
+            logger.error("%d cancelled calls could not be accounted for.", self.in_flight)
+
+
+def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    return [
+        # Otherwise a second process listens on the same port without an error, and gets half of the calls.
+        ("grpc.so_reuseport", 0),
+        # Answers are not limited: one that was paid for shall arrive.
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_metadata_size", _MAX_METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", _MAX_METADATA_BYTES),
+        ("grpc.max_connection_age_ms", _milliseconds(settings.max_connection_age)),
+        ("grpc.max_connection_age_grace_ms", _milliseconds(max(settings.grace, _OLD_CONNECTION_GRACE))),
+        ("grpc.keepalive_time_ms", _milliseconds(_KEEPALIVE_EVERY)),
+        ("grpc.keepalive_timeout_ms", _milliseconds(_KEEPALIVE_TIMEOUT)),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", _milliseconds(_LEAST_BETWEEN_PINGS)),
+        ("grpc.http2.max_ping_strikes", _MAX_PING_STRIKES),
+    ]
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _check_unix_socket(address: str) -> None:
+    """Raise where another program listens on the socket: gRPC would take the path away from it."""
+    path = address.removeprefix("unix:")
+    if path == address:
+        return
+    path = path.removeprefix("//")
+    if not Path(path).is_socket():
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(path)
+        except OSError:
+            return
+    raise CannotServe(f"Cannot listen on {address}: another program does already. Stop it, or choose another path.")

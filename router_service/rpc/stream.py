@@ -1,0 +1,175 @@
+"""A call's events on their way to the caller."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import grpc.aio
+
+from llmrouter.v1 import router_service_pb2, stream_pb2
+from router_service.domain.decision import Decision
+from router_service.domain.error import Cancelled
+from router_service.domain.event import AttemptDiscarded, AttemptStarted, Decided, Deltas, Event, Finished
+from router_service.domain.receipt import Receipt
+from router_service.rpc.responses import attempt_started_to_wire, decision_to_wire, delta_response, finished_to_wire
+
+Write = Callable[[router_service_pb2.StreamCompleteResponse], Awaitable[None]]
+
+
+class CallRecord:
+    """What the edge remembers of a unary call, for its status: whether an upstream was called, and the receipt."""
+
+    __slots__ = ("dispatched", "receipt")
+
+    def __init__(self) -> None:
+        self.dispatched = False
+        self.receipt: Receipt | None = None
+
+    async def __call__(self, event: Event, /) -> None:
+        kind = type(event)
+        if kind is AttemptStarted:
+            self.dispatched = True
+        elif isinstance(event, Finished):
+            self.receipt = event.receipt
+
+
+class EventWriter:
+    """Writes the events of one streamed call, numbered from 1 without gaps.
+
+    Nothing is written before an attempt's first output: headers would commit the call and end the client's own
+    retries. The decision and the attempt's announcement leave with that output, in this order. The whole call ends
+    once one write has waited for the reader for `write_timeout` seconds, at the latest after twice as long.
+    """
+
+    __slots__ = (
+        "_announcement",
+        "_decision",
+        "_first_sequences",
+        "_patience",
+        "_sequence",
+        "_timer",
+        "_waiting",
+        "_waiting_before",
+        "_write",
+        "_write_timeout",
+        "dispatched",
+        "receipt",
+    )
+
+    def __init__(self, write: Write, *, write_timeout: float) -> None:
+        self.dispatched = False
+        self.receipt: Receipt | None = None
+        self._write = write
+        self._write_timeout = write_timeout
+        self._patience = asyncio.timeout(None)
+        self._sequence = 0
+        # The event that waits for the reader, 0 while none does; now, and when last looked at.
+        self._waiting = 0
+        self._waiting_before = 0
+        self._timer: asyncio.TimerHandle
+        self._decision: Decision | None = None
+        self._announcement: AttemptStarted | None = None
+        self._first_sequences: dict[int, int] = {}
+
+    async def carry(self, answering: Awaitable[object]) -> None:
+        """Wait for the answer while its events are written.
+
+        Raises `Cancelled` where the reader stopped: `answering` is cancelled then, as if the caller had left.
+        """
+        self._look()
+        try:
+            async with self._patience:
+                await answering
+        except TimeoutError as error:
+            if not self._patience.expired():
+                raise
+            raise Cancelled(f"The caller read nothing for {self._write_timeout:g} s, so the call was ended.") from error
+        finally:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        """Look after the reader now and then: a timer for each event would cost as much as the event."""
+        loop = asyncio.get_running_loop()
+        if self._waiting and self._waiting == self._waiting_before:
+            self._patience.reschedule(loop.time())
+            return
+        self._waiting_before = self._waiting
+        self._timer = loop.call_later(self._write_timeout, self._look)
+
+    async def __call__(self, event: Event, /) -> None:
+        if isinstance(event, Deltas):
+            await self._write_deltas(event)
+        elif isinstance(event, Decided):
+            self._decision = event.decision
+        elif isinstance(event, AttemptStarted):
+            self.dispatched = True
+            self._announcement = event
+        elif isinstance(event, AttemptDiscarded):
+            await self._write_discarded(event)
+        elif isinstance(event, Finished):
+            await self._write_finished(event)
+
+    async def _write_deltas(self, event: Deltas) -> None:
+        if self._announcement is not None:
+            await self._announce()
+            self._first_sequences[event.attempt] = self._sequence + 1
+        for delta in event.deltas:
+            self._sequence += 1
+            await self._send(delta_response(self._sequence, event.attempt, delta))
+
+    async def _write_discarded(self, event: AttemptDiscarded) -> None:
+        first = self._first_sequences.pop(event.attempt, None)
+        if first is None:
+            return
+        await self._send(
+            router_service_pb2.StreamCompleteResponse(
+                sequence=self._next(),
+                attempt_discarded=stream_pb2.AttemptDiscarded(
+                    attempt=event.attempt, from_sequence=first, reason=event.reason
+                ),
+            )
+        )
+
+    async def _write_finished(self, event: Finished) -> None:
+        self.receipt = event.receipt
+        if not self.dispatched:
+            # Only the status, so that the client's own retries stay possible.
+            return
+        if event.error is None:
+            await self._announce()
+        else:
+            await self._send_decision()
+        await self._send(
+            router_service_pb2.StreamCompleteResponse(sequence=self._next(), finished=finished_to_wire(event))
+        )
+
+    async def _announce(self) -> None:
+        await self._send_decision()
+        started, self._announcement = self._announcement, None
+        if started is not None:
+            await self._send(
+                router_service_pb2.StreamCompleteResponse(
+                    sequence=self._next(), attempt_started=attempt_started_to_wire(started)
+                )
+            )
+
+    async def _send_decision(self) -> None:
+        decision, self._decision = self._decision, None
+        if decision is not None:
+            await self._send(
+                router_service_pb2.StreamCompleteResponse(sequence=self._next(), decision=decision_to_wire(decision))
+            )
+
+    def _next(self) -> int:
+        self._sequence += 1
+        return self._sequence
+
+    async def _send(self, response: router_service_pb2.StreamCompleteResponse) -> None:
+        self._waiting = response.sequence
+        try:
+            await self._write(response)
+        except grpc.aio.InternalError as error:
+            # The caller is gone; its cancellation is on the way, and the engine shall account for one.
+            raise asyncio.CancelledError from error
+        self._waiting = 0
