@@ -153,8 +153,6 @@ BUCKETS: Final[dict[str, tuple[float, ...]]] = {
 
 _PROVIDER_NAMES: Final = {
     "azure": "azure.ai.openai",
-    "azure_openai": "azure.ai.openai",
-    "azure-openai": "azure.ai.openai",
     "gemini": "gcp.gemini",
     "mistral": "mistral_ai",
     "xai": "x_ai",
