@@ -44,7 +44,8 @@ Catalogue = Callable[[str, str], ModelFacts | None]
 
 
 class Compiler:
-    """Compiles one document without problems. `directory` is where its relative files are."""
+    """Compiles one document without problems. `file` is where it comes from, `None` for the environment; relative
+    files are looked for in its directory."""
 
     def __init__(
         self,
@@ -53,13 +54,14 @@ class Compiler:
         *,
         catalogue: Catalogue,
         environ: Mapping[str, str],
-        directory: Path,
+        file: Path | None,
     ) -> None:
         self._source = source
         self._document = document
         self._catalogue = catalogue
         self._environ = environ
-        self._directory = directory
+        self._own_file = file
+        self._directory = file.parent if file else Path()
 
     def configuration(self) -> Configuration:
         """Everything together."""
@@ -211,7 +213,7 @@ class Compiler:
     def _watched(self, providers: Mapping[str, ProviderSettings]) -> tuple[str, ...]:
         # Secrets and the server's TLS files are read again by those who use them; the files below are read only when
         # a provider's connections are set up.
-        found = [self._source.file] if (self._directory / self._source.file).is_file() else []
+        found = [str(self._own_file)] if self._own_file else []
         for provider in providers.values():
             for file in (provider.ca_file, provider.client_cert_file, provider.client_key_file):
                 if file is not None and file not in found:

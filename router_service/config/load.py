@@ -31,19 +31,19 @@ def load(path: Path, catalogue: Catalogue, environ: Mapping[str, str]) -> Config
         raise _unreadable(path, message, "Check the path and the permissions") from exc
     except UnicodeDecodeError as exc:
         raise _unreadable(path, "is not UTF-8 text", "Save the file as UTF-8") from exc
-    return _compiled(parse(text, str(path), environ), catalogue, environ, path.parent)
+    return _compiled(parse(text, str(path), environ), catalogue, environ, path)
 
 
 def _unreadable(path: Path, message: str, fix: str) -> ConfigurationError:
     return ConfigurationError([Problem(file=str(path), line=1, column=1, path="", message=message, fix=fix)])
 
 
-def _compiled(source: Source, catalogue: Catalogue, environ: Mapping[str, str], directory: Path) -> Configuration:
+def _compiled(source: Source, catalogue: Catalogue, environ: Mapping[str, str], file: Path | None) -> Configuration:
     document = check(source)
-    check_references(source, document, directory)
+    check_references(source, document, file.parent if file else Path())
     if source.problems:
         raise ConfigurationError(source.problems)
-    compiler = Compiler(source, document, catalogue=catalogue, environ=environ, directory=directory)
+    compiler = Compiler(source, document, catalogue=catalogue, environ=environ, file=file)
     return compiler.configuration()
 
 
@@ -78,7 +78,7 @@ def from_environment(environ: Mapping[str, str], catalogue: Catalogue) -> Config
         rules.insert(0, {"name": "strongest", "when": {"complexity": "complex"}, "use": [*strong, *cheap]})
     policy = {"baseline": (strong or cheap)[0], "rules": rules}
     source.data = {"providers": providers, "models": models, "policies": {"default": policy}}
-    return _compiled(source, catalogue, environ, Path())
+    return _compiled(source, catalogue, environ, None)
 
 
 def _available(vendor: Vendor, environ: Mapping[str, str]) -> bool:

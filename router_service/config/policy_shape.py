@@ -210,8 +210,10 @@ class PolicyShape(Shape):
 class FileShape(Shape):
     """The router's configuration file."""
 
-    server: ServerShape = Field(default_factory=ServerShape, description="The gRPC server.")
-    telemetry: TelemetryShape = Field(default_factory=TelemetryShape, description="Traces and metrics.")
+    server: ServerShape = Field(default_factory=ServerShape, description="Where and how the gRPC server listens.")
+    telemetry: TelemetryShape = Field(
+        default_factory=TelemetryShape, description="Where traces and metrics go, and which are kept."
+    )
     decision_tokens: DecisionTokensShape = Field(
         default_factory=DecisionTokensShape, description="Signing of the decisions of Route."
     )

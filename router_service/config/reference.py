@@ -78,9 +78,6 @@ def _default(value: Mapping[str, Any]) -> str:
     default = value.get("default")
     if default is None:
         return ""
-    description = value.get("description", "")
-    if "In USD" in description:
-        return f"`{default / 10**9:g}`"
     return f"`{default}`" if isinstance(default, str) else f"`{json.dumps(default)}`"
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from router_service.config.quantity import Count, CountFromZero, Duration, NanoUsd, Size, Timeout, refuse
+from router_service.config.quantity import NANO, Count, CountFromZero, Duration, NanoUsd, Size, Timeout, refuse
 from router_service.domain.chat import ReasoningEffort
 from router_service.domain.deployment import Capability, Retention
 from router_service.domain.vendor import Auth, OnCancel
@@ -115,7 +115,9 @@ class TelemetryShape(Shape):
     )
     slow: Duration = Field(default=30.0, description="Calls that take longer are always kept as traces. A duration.")
     costly_usd: NanoUsd = Field(
-        default=1_000_000_000, description="Calls that cost more are always kept as traces. In USD."
+        default=NANO,
+        description="Calls that cost more are always kept as traces. In USD.",
+        json_schema_extra={"default": 1.0},
     )
     metrics_interval: Timeout = Field(default=30.0, description="Time between exports of metrics. A duration.")
     mirror_cost_keys: bool = Field(

@@ -51,11 +51,12 @@ class Source:
 
     def report(self, location: Location, message: str, fix: str = "", *, at_key: bool = False) -> None:
         """Note a problem at a value, or at its key; where the file does not hold it, at the nearest thing above."""
-        marks = self._keys if at_key else self._values
+        mark = (self._keys if at_key else self._values).get(location)
         nearest = location
-        while nearest and nearest not in marks:
-            nearest, marks = nearest[:-1], self._keys
-        line, column = marks.get(nearest, (1, 1))
+        while mark is None and nearest:
+            nearest = nearest[:-1]
+            mark = self._keys.get(nearest) or self._values.get(nearest)
+        line, column = mark if nearest and mark else (1, 1)
         self.problems.append(
             Problem(file=self.file, line=line, column=column, path=dotted(location), message=message, fix=fix)
         )
@@ -108,6 +109,7 @@ class _Reader:
         source._values[location] = (node.start_mark.line + 1, node.start_mark.column + 1)
         if node in above:
             source.report(location, "an alias holds itself", "Write the value out")
+            source.unusable.add(location)
             return None
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, location, (*above, node))
@@ -148,6 +150,7 @@ class _Reader:
             return node.value
         if node.tag not in _SCALARS:
             self._source.report(location, f"the YAML tag {node.tag} is not supported", "Write a plain value")
+            self._source.unusable.add(location)
             return None
         value = self._constructor.construct_object(node)
         return self._filled(value, location) if isinstance(value, str) and "$" in value else value

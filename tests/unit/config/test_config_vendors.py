@@ -1,0 +1,65 @@
+"""The preset table."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pytest
+
+from router_service.config.vendors import VENDORS, Vendor
+from router_service.domain.deployment import Capability
+from router_service.domain.vendor import Auth
+
+
+def test_every_promised_preset_is_there() -> None:
+    assert set(VENDORS) == {
+        *("openai", "azure", "anthropic", "gemini", "xai", "mistral", "groq", "together", "fireworks", "openrouter"),
+        *("deepseek", "dashscope", "moonshot", "zhipu", "volcengine", "minimax", "qianfan", "spark", "siliconflow"),
+        *("ollama", "vllm", "lmstudio", "custom"),
+    }
+
+
+@pytest.mark.parametrize("vendor", VENDORS.values(), ids=VENDORS)
+def test_every_preset_can_be_reached_and_paid(vendor: Vendor) -> None:
+    if vendor.id != "custom":
+        url = urlsplit(vendor.base_url)
+        assert url.scheme == "https" or url.hostname == "127.0.0.1"
+        assert not vendor.base_url.endswith("/")
+    assert vendor.key_variables
+    assert vendor.cheap or vendor.models_variable
+
+
+def test_no_two_vendors_share_a_variable() -> None:
+    names = [
+        name for one in VENDORS.values() for name in (*one.key_variables, one.url_variable, one.models_variable) if name
+    ]
+    assert len(names) == len(set(names))
+
+
+def test_known_differences_from_openai_are_data() -> None:
+    mistral, azure, spark = VENDORS["mistral"].quirks, VENDORS["azure"].quirks, VENDORS["spark"].quirks
+    assert (mistral.max_tokens_field, mistral.seed_field, mistral.required_tool_choice, mistral.stream_usage) == (
+        "max_tokens",
+        "random_seed",
+        "any",
+        False,
+    )
+    assert azure.auth is Auth.API_KEY_HEADER
+    assert not spark.requires_finish_reason
+
+
+@pytest.mark.parametrize(
+    ("vendor", "model", "sees", "reasons"),
+    [
+        ("openai", "gpt-4o", True, False),
+        ("openai", "gpt-3.5-turbo", False, False),
+        ("openai", "o3-mini", True, True),
+        ("openrouter", "openai/gpt-5", True, True),
+        ("deepseek", "deepseek-chat", False, False),
+        ("deepseek", "deepseek-reasoner", False, True),
+        ("together", "Qwen/Qwen2.5-VL-72B-Instruct", True, False),
+    ],
+)
+def test_vision_and_reasoning_depend_on_the_model(vendor: str, model: str, sees: bool, reasons: bool) -> None:
+    found = VENDORS[vendor].capabilities_of(model)
+    assert (Capability.VISION in found, Capability.REASONING in found) == (sees, reasons)
