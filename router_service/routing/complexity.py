@@ -78,6 +78,7 @@ _MAKING_WORDS = _words(
     "write create build develop code fix generate port schreibe erstelle baue écris crée escribe crea scrivi "
     "escreva crie напиши создай исправь"
 )
+_MAKING_EAST_ASIAN = ("写", "寫", "创建", "創建", "修复", "修復", "書いて", "作成", "修正", "작성", "만들", "수정")
 _CODE_EAST_ASIAN = ("代码", "函数", "程序", "程式", "コード", "関数", "코드", "함수")
 _CODE_MARKS = (
     "def ", "class ", "import ", "return ", "function ", "const ", "=> ", "();", ");", "{\n", "};", "</", "#include",
@@ -130,8 +131,11 @@ def _work(excerpt: Excerpt, words: set[str], foreign: bool) -> float:
 def _code(excerpt: Excerpt, words: set[str], foreign: bool) -> float:
     """Code to read, or code to write."""
     lower = excerpt.lower
-    named = len(words & _CODE_WORDS) + (_hits(_CODE_EAST_ASIAN, lower) if foreign else 0)
-    if "```" in lower or _hits(_CODE_MARKS, lower) > 1 or (named and words & _MAKING_WORDS):
+    named, made = len(words & _CODE_WORDS), bool(words & _MAKING_WORDS)
+    if foreign:
+        named += _hits(_CODE_EAST_ASIAN, lower)
+        made = made or _hits(_MAKING_EAST_ASIAN, lower) > 0
+    if "```" in lower or _hits(_CODE_MARKS, lower) > 1 or (named and made):
         return _CODE
     return min(_CODE_WORD * named, _CODE)
 

@@ -37,7 +37,7 @@ _SCRIPTS = (
     (0xE1, 0xE1, b"v", 0.15),  # Vietnamese accents, Georgian
     (0xE2, 0xE2, b"s", 1.00),  # typographic signs and symbols
     (0xE3, 0xE3, b"k", 0.62),  # kana, CJK punctuation
-    (0xE4, 0xE9, b"z", 0.75),  # Han
+    (0xE4, 0xE9, b"z", 0.70),  # Han
     (0xEA, 0xED, b"o", 0.67),  # Hangul
     (0xEE, 0xEF, b"f", 0.30),  # full-width forms
     (0xF0, 0xF4, b"e", 1.50),  # emoji, rare Han
