@@ -186,7 +186,8 @@ class ProviderShape(Shape):
     )
     api_key: str | None = Field(
         default=None,
-        description='The key, best as "${ENV}". Default: the environment variable of the preset, where set.',
+        description='The key, best as "${ENV}". Default: the environment variable of the preset, where it is set and '
+        "`base_url` is at the preset's own host.",
     )
     api_keys: Texts = Field(default_factory=list, description="Several keys, used in turn.")
     api_key_file: Texts = Field(

@@ -77,7 +77,8 @@ def parse(text: str, file: str, environ: Mapping[str, str]) -> Source:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        # The end of the file is reported as a line after the last one.
+        line, column = (min(mark.line, text.count("\n")) + 1, mark.column + 1) if mark else (1, 1)
         message = f"not valid YAML: {exc.problem or exc.context or 'syntax error'}"
         fix = "Check the indentation, the colons and the quotes on this line and the one before"
         source.problems.append(Problem(file=file, line=line, column=column, path="", message=message, fix=fix))
@@ -89,7 +90,9 @@ def parse(text: str, file: str, environ: Mapping[str, str]) -> Source:
         source.report((), "the file is empty", "Start with `providers:`, `models:` and `policies:`")
         return source
     data = _Reader(source, environ).read(node, (), ())
-    if isinstance(data, dict):
+    if data == {}:
+        source.report((), "the file is empty", "Start with `providers:`, `models:` and `policies:`")
+    elif isinstance(data, dict):
         source.data = data
     else:
         source.report((), "the file is not a mapping", "Start with `providers:`, `models:` and `policies:`")
@@ -122,14 +125,15 @@ class _Reader:
         seen: set[str] = set()
         for key_node, _ in node.value:
             key = key_node.value
-            if key in seen and isinstance(key, str):
+            if not isinstance(key, str):
+                continue
+            if key in seen:
                 line, column = key_node.start_mark.line + 1, key_node.start_mark.column + 1
                 path = dotted((*location, key))
                 message, fix = "the key is given twice", "Remove one of the two"
                 problem = Problem(file=source.file, line=line, column=column, path=path, message=message, fix=fix)
                 source.problems.append(problem)
-            if isinstance(key, str):
-                seen.add(key)
+            seen.add(key)
         try:
             self._constructor.flatten_mapping(node)
         except yaml.MarkedYAMLError:

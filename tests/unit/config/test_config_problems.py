@@ -198,7 +198,10 @@ def test_broken_yaml_is_reported_at_its_line(problems: Problems) -> None:
     assert (found.line, found.message.startswith("not valid YAML")) == (2, True)
 
 
-@pytest.mark.parametrize(("text", "message"), [("", "the file is empty"), ("- a\n", "the file is not a mapping")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("", "the file is empty"), ("{}", "the file is empty"), ("- a\n", "the file is not a mapping")],
+)
 def test_a_file_without_a_mapping_is_reported(problems: Problems, text: str, message: str) -> None:
     assert [one.message for one in problems(text)] == [message]
 
