@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export import SpanExporter
 
 from router_service.config.configuration import Configuration
 from router_service.config.load import from_environment, load
+from router_service.config.problem import ConfigurationError
 from router_service.config.watch import ConfigurationHolder
 from router_service.engine.complete import Engine, Runtime
 from router_service.engine.receipts import ReceiptStore
@@ -106,6 +107,10 @@ class Application:
         port = await self._server.start()
         self._watching = asyncio.create_task(self._holder.watch())
         return port
+
+    async def reload(self) -> ConfigurationError | None:
+        """Read the configuration again; returns why the old one keeps serving, where it does."""
+        return await self._holder.reload()
 
     async def stop(self) -> None:
         """Drain, then close everything."""

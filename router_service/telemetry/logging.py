@@ -51,6 +51,8 @@ def configure_logging(level: str | int = "INFO", *, json: bool = False, stream: 
         root.removeHandler(former)
     root.addHandler(handler)
     root.setLevel(level.upper() if isinstance(level, str) else level)
+    # It reports every change in the folder of the configuration, whose file we look at ourselves.
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
