@@ -28,10 +28,10 @@ MAX_MESSAGE_BYTES = 500
 _MAX_METADATA_ENTRIES = 24
 _MAX_METADATA_KEY_BYTES = 64
 _MAX_METADATA_VALUE_BYTES = 160
-_MAX_METADATA_BYTES = 1200
+_MAX_METADATA_BYTES = 1000
 _MAX_VIOLATION_BYTES = 240
 _MAX_SUMMARY_ATTEMPTS = 8
-_MAX_SUMMARY_TEXT_BYTES = 128
+_MAX_SUMMARY_TEXT_BYTES = 96
 _LONGEST_RETRY_SECONDS = 86_400.0
 _QUOTA_REASONS = frozenset({Reason.OVERLOADED, Reason.RATE_LIMITED, Reason.BUDGET_EXHAUSTED})
 
@@ -71,7 +71,7 @@ def refusal(error: Exception, *, request_id: str, dispatched: bool = False, rece
     if error.retry_after is not None and math.isfinite(error.retry_after):
         status.add(error_details_pb2.RetryInfo(retry_delay=duration(min(error.retry_after, _LONGEST_RETRY_SECONDS))))
     if error.reason in _QUOTA_REASONS:
-        status.add(_quota_failure(error, message))
+        status.add(_quota_failure(error))
     if receipt is not None:
         status.add(_summary(receipt))
     if isinstance(error, InvalidRequest):
@@ -119,10 +119,10 @@ def _error_info(error: RouterError, request_id: str) -> error_details_pb2.ErrorI
     return info
 
 
-def _quota_failure(error: RouterError, message: str) -> error_details_pb2.QuotaFailure:
+def _quota_failure(error: RouterError) -> error_details_pb2.QuotaFailure:
     subject = error.metadata.get("budget") or error.metadata.get("limit") or error.reason.value.lower()
     violation = error_details_pb2.QuotaFailure.Violation(
-        subject=_cut(subject, _MAX_METADATA_VALUE_BYTES), description=message
+        subject=_cut(subject, _MAX_METADATA_VALUE_BYTES), description=_cut(error.message, _MAX_METADATA_VALUE_BYTES)
     )
     return error_details_pb2.QuotaFailure(violations=[violation])
 

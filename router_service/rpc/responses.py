@@ -27,15 +27,15 @@ WIRE_REJECTIONS = {
 
 
 def timestamp(seconds: float) -> Timestamp:
-    """A point in time, given in seconds since the epoch."""
-    whole, nanos = divmod(round(seconds * 1_000_000_000), 1_000_000_000)
-    return Timestamp(seconds=whole, nanos=nanos)
+    """A point in time, given in seconds since the epoch, to the microsecond: a float holds no more."""
+    whole, micros = divmod(round(seconds * 1_000_000), 1_000_000)
+    return Timestamp(seconds=whole, nanos=micros * 1000)
 
 
 def duration(seconds: float) -> Duration:
-    """A span of time; a clock that stepped back does not make it negative."""
-    whole, nanos = divmod(round(max(seconds, 0.0) * 1_000_000_000), 1_000_000_000)
-    return Duration(seconds=whole, nanos=nanos)
+    """A span of time, to the microsecond; a clock that stepped back does not make it negative."""
+    whole, micros = divmod(round(max(seconds, 0.0) * 1_000_000), 1_000_000)
+    return Duration(seconds=whole, nanos=micros * 1000)
 
 
 def decision_to_wire(decision: decisions.Decision) -> decision_pb2.Decision:

@@ -76,21 +76,16 @@ class Violations:
 
 def _nests_too_deep(text: str) -> bool:
     try:
-        level: list[Any] = [msgspec.json.decode(text)]
+        level = _containers_in([msgspec.json.decode(text)])
     except RecursionError:
         return True
     except (msgspec.DecodeError, UnicodeEncodeError):
         return False
-    for _ in range(_DEEPEST_JSON + 1):
-        level = [child for value in level for child in _children(value)]
-        if not level:
-            return False
-    return True
+    for _ in range(_DEEPEST_JSON):
+        level = [child for value in level for child in _containers_in(value)]
+    return bool(level)
 
 
-def _children(value: object) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    if isinstance(value, list):
-        return value
-    return ()
+def _containers_in(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    children = value.values() if isinstance(value, dict) else value
+    return [child for child in children if isinstance(child, dict | list)]
