@@ -9,7 +9,7 @@ from router_service.domain.chat import FinishReason, Opaque
 from router_service.domain.error import UpstreamError, UpstreamFault
 from router_service.domain.event import Delta, ReasoningDelta, TextDelta
 from router_service.domain.upstream import Reply, UpstreamRequest
-from router_service.providers.chunks import Choice, Chunk, ContentPart, Output, decode_chunk, read_usage
+from router_service.providers.chunks import NOTHING, Choice, Chunk, ContentPart, Output, decode_chunk, read_usage
 from router_service.providers.failure import stream_failure
 from router_service.providers.opaque import OpaqueState, encode_opaque
 from router_service.providers.sse import ErrorEvent
@@ -144,14 +144,14 @@ class AnswerReader:
                 self._read_part(part)
         if output.refusal:
             self._add_text(output.refusal, is_reasoning=False)
-        if output.extra_content is not None:
+        if output.extra_content is not NOTHING:
             self._keep(output.extra_content, None)
         if output.tool_calls:
             self._flush_text()
             for call in output.tool_calls:
                 delta = self._tool_calls.delta(call)
                 self._deltas.append(delta)
-                if call.extra_content is not None:
+                if call.extra_content is not NOTHING:
                     self._keep(call.extra_content, delta.index)
 
     def _read_part(self, part: ContentPart) -> None:

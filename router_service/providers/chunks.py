@@ -13,6 +13,9 @@ from msgspec import Raw, Struct
 
 from router_service.domain.money import Usage
 
+NOTHING = Raw()
+"""The provider state of what carries none."""
+
 
 class Thought(Struct):
     """A piece of text inside a Mistral `thinking` part."""
@@ -41,7 +44,7 @@ class ToolCallPart(Struct):
     index: int | None = None
     id: str | None = None
     function: FunctionPart | None = None
-    extra_content: Raw | None = None
+    extra_content: Raw = NOTHING
 
 
 class Output(Struct):
@@ -52,7 +55,7 @@ class Output(Struct):
     reasoning: str | None = None
     refusal: str | None = None
     tool_calls: list[ToolCallPart] | None = None
-    extra_content: Raw | None = None
+    extra_content: Raw = NOTHING
 
 
 class CachedDetails(Struct):

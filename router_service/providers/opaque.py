@@ -10,10 +10,10 @@ from msgspec import Raw, Struct, field
 from router_service.domain.chat import Opaque
 
 
-class OpaqueState(Struct, omit_defaults=True):
+class OpaqueState(Struct):
     """The `extra_content` of a message and of its tool calls, the latter by tool call id."""
 
-    message: Raw | None = None
+    message: Raw = Raw()
     tool_calls: dict[str, Raw] = field(default_factory=dict)
 
 
@@ -22,7 +22,12 @@ _decoder = msgspec.json.Decoder(OpaqueState)
 
 def encode_opaque(state: OpaqueState) -> bytes:
     """The bytes that travel to the caller and back."""
-    return msgspec.json.encode(state)
+    fields: dict[str, object] = {}
+    if bytes(state.message):
+        fields["message"] = state.message
+    if state.tool_calls:
+        fields["tool_calls"] = state.tool_calls
+    return msgspec.json.encode(fields)
 
 
 def opaque_from(origin: str, opaques: Iterable[Opaque]) -> OpaqueState | None:

@@ -102,6 +102,8 @@ class OpenAICompatible:
 
     async def aclose(self) -> None:
         """Close all connections, also those in use."""
+        # A task that is cancelled before its first step would never close its response.
+        await asyncio.sleep(0)
         for task in self._leftovers:
             task.cancel()
         await asyncio.gather(*self._leftovers, return_exceptions=True)

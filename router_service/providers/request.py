@@ -130,7 +130,7 @@ def _put_back(message: Message, deployment: str, encoded: dict[str, Any]) -> Non
     state = opaque_from(deployment, message.opaque)
     if state is None:
         return
-    if state.message is not None:
+    if bytes(state.message):
         encoded["extra_content"] = state.message
     for call in encoded.get("tool_calls", ()):
         if call["id"] in state.tool_calls:

@@ -17,6 +17,7 @@ import math
 from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from io import BytesIO
 from ssl import SSLContext, create_default_context
 
 import aiohttp
@@ -34,6 +35,9 @@ from router_service.config.configuration import ProviderSettings
 _READ_BUFFER = 512 * 1024
 # Longer than this, and servers that drop idle connections would lose requests on them.
 _KEEPALIVE_SECONDS = 15.0
+
+# Larger bodies are written piece by piece, so that copying one does not hold up the loop.
+_ONE_WRITE = 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -132,7 +136,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                 response = await self._open_session().request(
                     request.method,
                     URL(str(request.url), encoded=True),
-                    data=body or None,
+                    data=BytesIO(body) if len(body) > _ONE_WRITE else body,
                     headers=CIMultiDict(
                         (name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers.raw
                     ),
@@ -141,9 +145,9 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                     proxy=self._proxy,
                 )
         except BaseException as error:
+            mapped = _mapped(error, exchange)
             if exchange.socket is not None:
                 exchange.socket.abort()
-            mapped = _mapped(error, exchange)
             if mapped is None:
                 raise
             mapped.request = request

@@ -1,0 +1,156 @@
+import json
+from typing import Any
+
+import pytest
+
+from router_service.domain.error import UpstreamError, UpstreamFault
+from router_service.providers.failure import http_failure, stream_failure
+
+
+def failed(status: int, body: Any = b"", headers: dict[str, str] | None = None) -> UpstreamError:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return http_failure("acme", status, headers or {}, raw, now=0.0)
+
+
+def error(message: str = "", **more: Any) -> dict[str, Any]:
+    return {"error": {"message": message, **more}}
+
+
+GEMINI_PER_MINUTE = [
+    {
+        "error": {
+            "code": 429,
+            "message": "You exceeded your current quota, please check your plan and billing details.",
+            "status": "RESOURCE_EXHAUSTED",
+            "details": [
+                {
+                    "@type": "type.googleapis.com/google.rpc.QuotaFailure",
+                    "violations": [{"quotaId": "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"}],
+                },
+                {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "45.8s"},
+            ],
+        }
+    }
+]
+GEMINI_PER_DAY = json.loads(json.dumps(GEMINI_PER_MINUTE).replace("PerMinute", "PerDay"))
+
+TABLE: list[tuple[str, int, Any, UpstreamFault]] = [
+    ("429 alone", 429, b"", UpstreamFault.RATE_LIMITED),
+    ("429 rate", 429, error("Rate limit reached", code="rate_limit_exceeded"), UpstreamFault.RATE_LIMITED),
+    ("429 quota", 429, error("You exceeded your current quota", code="insufficient_quota"), UpstreamFault.QUOTA),
+    ("429 tokens per day", 429, error("Limit on tokens per day (TPD): 500000"), UpstreamFault.QUOTA),
+    ("429 Gemini per minute", 429, GEMINI_PER_MINUTE, UpstreamFault.RATE_LIMITED),
+    ("429 Gemini per day", 429, GEMINI_PER_DAY, UpstreamFault.QUOTA),
+    ("429 larger than the limit", 429, error("Request too large for gpt-4o"), UpstreamFault.CONTEXT_LENGTH),
+    ("402", 402, error("Insufficient Balance"), UpstreamFault.QUOTA),
+    ("400 credit", 400, error("Your credit balance is too low"), UpstreamFault.QUOTA),
+    ("400 arrears", 400, error("Access denied", code="Arrearage"), UpstreamFault.QUOTA),
+    ("403 balance", 403, error("Sorry, your account balance is insufficient"), UpstreamFault.QUOTA),
+    ("401", 401, error("Incorrect API key provided"), UpstreamFault.AUTH),
+    ("403", 403, error("Forbidden"), UpstreamFault.AUTH),
+    ("400 Gemini key", 400, [error("API key not valid.", status="INVALID_ARGUMENT")], UpstreamFault.AUTH),
+    ("404", 404, error("no such route"), UpstreamFault.MODEL_NOT_FOUND),
+    ("403 model", 403, error("no access", code="model_not_found"), UpstreamFault.MODEL_NOT_FOUND),
+    ("400 model", 400, error("Model Not Exist"), UpstreamFault.MODEL_NOT_FOUND),
+    ("301", 301, b"", UpstreamFault.MODEL_NOT_FOUND),
+    ("400 context", 400, error("too long", code="context_length_exceeded"), UpstreamFault.CONTEXT_LENGTH),
+    ("400 Anthropic", 400, error("prompt is too long: 215 tokens > 200"), UpstreamFault.CONTEXT_LENGTH),
+    ("400 Mistral", 400, {"message": "Prompt contains too many tokens"}, UpstreamFault.CONTEXT_LENGTH),
+    ("413 Groq", 413, error("Request too large for model `x` on TPM"), UpstreamFault.CONTEXT_LENGTH),
+    ("500 llama.cpp", 500, error("the context size has been exceeded"), UpstreamFault.CONTEXT_LENGTH),
+    ("400 filter", 400, error("x", code="content_filter"), UpstreamFault.CONTENT_FILTER),
+    ("400 Azure", 400, error("x", innererror={"code": "ResponsibleAIPolicyViolation"}), UpstreamFault.CONTENT_FILTER),
+    ("400 DashScope", 400, error("x", code="data_inspection_failed"), UpstreamFault.CONTENT_FILTER),
+    ("400 DeepSeek", 400, error("Content Exists Risk"), UpstreamFault.CONTENT_FILTER),
+    ("403 OpenRouter", 403, error("input flagged", metadata={"reasons": ["violence"]}), UpstreamFault.CONTENT_FILTER),
+    ("400", 400, error("bad"), UpstreamFault.BAD_REQUEST),
+    ("422", 422, {"detail": [{"loc": ["body"], "msg": "field required"}]}, UpstreamFault.BAD_REQUEST),
+    ("400 bare string", 400, {"error": "nope"}, UpstreamFault.BAD_REQUEST),
+    ("400 not JSON", 400, b"nope", UpstreamFault.BAD_REQUEST),
+    ("408", 408, b"", UpstreamFault.GATEWAY_TIMEOUT),
+    ("409", 409, b"", UpstreamFault.SERVER),
+    ("500", 500, error("oops"), UpstreamFault.SERVER),
+    ("502 web page", 502, b"<html>maximum context, content policy</html>", UpstreamFault.SERVER),
+    ("503", 503, b"", UpstreamFault.SERVER),
+    ("504", 504, b"", UpstreamFault.GATEWAY_TIMEOUT),
+    ("520", 520, b"", UpstreamFault.SERVER),
+    ("521", 521, b"", UpstreamFault.SERVER),
+    ("522", 522, b"", UpstreamFault.SERVER),
+    ("523", 523, b"", UpstreamFault.SERVER),
+    ("524", 524, b"", UpstreamFault.GATEWAY_TIMEOUT),
+    ("529", 529, error("Overloaded", type="overloaded_error"), UpstreamFault.SERVER),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "fault"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+def test_a_response_is_classified_by_status_and_body(status: int, body: Any, fault: UpstreamFault) -> None:
+    failure = failed(status, body)
+    assert failure.fault is fault
+    assert failure.status == status
+
+
+def test_the_delay_of_gemini_is_read_from_the_body() -> None:
+    assert failed(429, GEMINI_PER_MINUTE).retry_after == 45.8
+
+
+def test_headers_come_before_the_body() -> None:
+    assert failed(429, GEMINI_PER_MINUTE, {"retry-after": "3"}).retry_after == 3.0
+    assert failed(503, b"", {"x-should-retry": "false"}).retryable is False
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        error("Unsupported parameter: 'max_tokens'", code="unsupported_parameter"),
+        error("Unrecognized request argument supplied: seed"),
+        {"object": "error", "message": {"detail": [{"type": "extra_forbidden", "loc": ["body", "stream_options"]}]}},
+        [error('Invalid JSON payload received. Unknown name "seed": Cannot find field.')],
+        error("property 'logit_bias' is unsupported"),
+    ],
+)
+def test_a_field_that_others_accept_is_told_from_a_bad_request(body: Any) -> None:
+    failure = failed(422, body)
+    assert (failure.fault, failure.code) == (UpstreamFault.BAD_REQUEST, "unsupported_parameter")
+
+
+def test_the_code_is_kept_only_if_it_looks_like_one() -> None:
+    assert failed(400, error("x", type="invalid_request_error", code="string_above_max_length")).code == (
+        "string_above_max_length"
+    )
+    assert failed(400, error("x", code="my secret prompt, all of it")).code == ""
+
+
+def test_nothing_of_the_body_is_kept() -> None:
+    failure = failed(400, error("CANARY in the message", param="CANARY", code="CANARY prompt"))
+    assert "CANARY" not in repr(vars(failure)) + str(failure)
+
+
+def test_an_echo_of_the_prompt_decides_nothing() -> None:
+    body = {"detail": [{"msg": "field required", "input": "my content policy has a maximum context"}]}
+    assert failed(422, body).fault is UpstreamFault.BAD_REQUEST
+
+
+@pytest.mark.parametrize("body", [b"[" * 5000, b'{"error":' * 500 + b"1" + b"}" * 500, b"\xff\xfe", b"null", b"[]"])
+def test_hostile_bodies_are_survived(body: bytes) -> None:
+    assert failed(500, body).fault is UpstreamFault.SERVER
+
+
+@pytest.mark.parametrize(
+    ("body", "fault", "status"),
+    [
+        ({"error": {"message": "timeout"}, "code": 504}, UpstreamFault.GATEWAY_TIMEOUT, 504),
+        ({"error": {"message": "x", "type": "BadRequestError", "code": 400}}, UpstreamFault.BAD_REQUEST, 400),
+        ({"error": {"code": "server_error", "message": "x"}}, UpstreamFault.SERVER, 500),
+        ({"error": {"code": "rate_limit_exceeded", "message": "x"}}, UpstreamFault.RATE_LIMITED, 429),
+        ({"error": {"code": "502", "message": "x"}}, UpstreamFault.SERVER, 502),
+        ({"type": "error", "error": {"type": "overloaded_error"}}, UpstreamFault.SERVER, 529),
+        ({"error": "over capacity"}, UpstreamFault.SERVER, 500),
+        ({"error": {"error": {"message": "x", "type": "rate_limit_error"}}}, UpstreamFault.RATE_LIMITED, 429),
+        (error("x", type="exceed_context_size_error", code=400), UpstreamFault.CONTEXT_LENGTH, 400),
+        ({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}, UpstreamFault.QUOTA, 402),
+        ({"base_resp": {"status_code": 1027, "status_msg": "output new_sensitive"}}, UpstreamFault.CONTENT_FILTER, 400),
+    ],
+)
+def test_an_error_inside_a_success_is_classified_like_a_status(body: Any, fault: UpstreamFault, status: int) -> None:
+    failure = stream_failure("acme", json.dumps(body).encode())
+    assert (failure.fault, failure.status) == (fault, status)

@@ -1,0 +1,78 @@
+import pytest
+
+from router_service.providers.hints import RetryHint, duration_seconds, retry_hint
+
+# Sun, 06 Nov 1994 08:49:37 GMT
+NOW = 784111777.0
+
+
+def hint(headers: dict[str, str], body_delay: float | None = None) -> RetryHint:
+    return retry_hint(headers, body_delay, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("6s", 6.0),
+        ("1.57s", 1.57),
+        ("17ms", 0.017),
+        ("6m0s", 360.0),
+        ("1h2m3s", 3723.0),
+        ("45.8s", 45.8),
+        ("2", 2.0),
+        ("soon", None),
+        ("", None),
+        ("nan", None),
+        ("5s later", None),
+    ],
+)
+def test_durations_are_read_in_every_form_in_use(text: str, seconds: float | None) -> None:
+    assert duration_seconds(text) == (None if seconds is None else pytest.approx(seconds))
+
+
+def test_milliseconds_are_the_first_choice() -> None:
+    headers = {"retry-after-ms": "250", "retry-after": "1", "x-ratelimit-reset-requests": "9s"}
+    assert hint(headers, 5.0).after == 0.25
+
+
+def test_seconds_may_be_a_fraction() -> None:
+    assert hint({"retry-after": "1.5"}, 5.0).after == 1.5
+
+
+def test_a_date_is_read_against_the_clock() -> None:
+    assert hint({"retry-after": "Sun, 06 Nov 1994 08:49:57 GMT"}).after == 20.0
+
+
+def test_the_delay_in_the_body_comes_before_rate_windows() -> None:
+    assert hint({"x-ratelimit-reset-tokens": "6s"}, 45.8).after == 45.8
+
+
+def test_the_used_up_window_counts() -> None:
+    headers = {
+        "x-ratelimit-reset-requests": "6m0s",
+        "x-ratelimit-remaining-requests": "99",
+        "x-ratelimit-reset-tokens": "1.57s",
+        "x-ratelimit-remaining-tokens": "0",
+    }
+    assert hint(headers).after == 1.57
+
+
+def test_without_a_used_up_window_the_later_reset_counts() -> None:
+    assert hint({"x-ratelimit-reset-requests": "3s", "x-ratelimit-reset-tokens": "1s"}).after == 3.0
+
+
+@pytest.mark.parametrize("useless", ["0", "-3", "soon", "Sun, 06 Nov 1994 08:00:00 GMT"])
+def test_a_hint_that_says_nothing_passes_on_to_the_next(useless: str) -> None:
+    assert hint({"retry-after-ms": useless, "retry-after": useless}, 2.0).after == 2.0
+
+
+def test_a_long_wait_means_not_here() -> None:
+    assert hint({"retry-after": "120"}) == RetryHint(120.0, None)
+    assert hint({"retry-after": "121"}) == RetryHint(121.0, False)
+    assert hint({"retry-after": "3600", "x-should-retry": "true"}) == RetryHint(3600.0, False)
+
+
+def test_the_providers_own_word_is_kept() -> None:
+    assert hint({"x-should-retry": "true"}).retryable is True
+    assert hint({"x-should-retry": "false"}).retryable is False
+    assert hint({}) == RetryHint(None, None)
