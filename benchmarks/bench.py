@@ -12,10 +12,12 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -34,7 +36,7 @@ CONFIGURATION = """
 server: {{address: "127.0.0.1:0"}}
 telemetry: {{otlp_endpoint: "http://{sink}", sample_ratio: {ratio}}}
 providers:
-  upstream: {{base_url: "{upstream}", api_key: sk-bench}}
+  upstream: {{base_url: "http://{upstream}/v1", api_key: sk-bench}}
 models:
   bulk: {{provider: upstream, price: {{input: 0.27, output: 1.10}}, context_window: 128000}}
   other: {{provider: upstream, upstream_name: bulk, price: {{input: 2.50, output: 10.00}}, context_window: 128000}}
@@ -76,6 +78,8 @@ def process(*command: str, ready: Callable[[str], str | None]) -> Iterator[tuple
             seen.append(line)
             address = ready(line.strip())
             if address is not None:
+                # A full pipe would block the child's log.
+                threading.Thread(target=child.stdout.read, daemon=True).start()
                 yield child.pid, address
                 return
         raise SystemExit(f"{' '.join(command)} did not start:\n{''.join(seen)}")
@@ -157,7 +161,8 @@ def _serving(line: str) -> str | None:
 
 
 def _address(line: str) -> str | None:
-    return line.rsplit(maxsplit=1)[-1] if "127.0.0.1:" in line else None
+    found = re.search(r"127\.0\.0\.1:\d+", line)
+    return found[0] if found else None
 
 
 async def bench(seconds: float) -> dict[str, object]:

@@ -77,16 +77,19 @@ class HealthBook:
             self.abandoned(deployment)
             return
         breaker = self._breakers.setdefault(deployment, _Breaker())
-        breaker.probing_until = 0.0
+        probed, breaker.probing_until = breaker.probing_until > 0, 0.0
         breaker.failures += 1
         if ejection is Ejection.FAILURE and breaker.failures < _FAILURES_TO_OPEN and not breaker.openings:
             return
+        now = self._clock()
+        # Attempts that were under way when it opened say nothing new: only a failed probe lengthens the cooldown.
+        if probed or breaker.open_until <= now:
+            breaker.openings += 1
         if ejection is Ejection.RATE and error.retry_after is not None:
             seconds = error.retry_after
         else:
-            seconds = _COOLDOWN[ejection] * 2 ** min(breaker.openings, 8)
-        breaker.openings += 1
-        until = self._clock() + min(seconds, _LONGEST_COOLDOWN)
+            seconds = _COOLDOWN[ejection] * 2 ** min(breaker.openings - 1, 8)
+        until = now + min(seconds, _LONGEST_COOLDOWN)
         if until > breaker.open_until:  # a new cooldown never shortens the one in force
             breaker.open_until = until
             breaker.reason = error.error_type

@@ -97,6 +97,12 @@ def test_a_failed_probe_opens_it_again_for_longer(book, clock):
     assert book.cooling()["a"].seconds == pytest.approx(20)
 
 
+def test_a_crowd_that_fails_together_does_not_lengthen_the_cooldown(book):
+    for _ in range(50):
+        book.failed("a", fault(UpstreamFault.CONNECT))
+    assert book.cooling()["a"].seconds == pytest.approx(10)
+
+
 def test_a_cancelled_probe_leaves_room_for_the_next(book, clock):
     book.failed("a", fault(UpstreamFault.RATE_LIMITED, retry_after=1.0))
     clock.now += 2
