@@ -78,7 +78,7 @@ def _label(prompt: str, system: str, margin: float, rng: Random) -> str | None:
     if found is None:
         return None
     labels = [label.strip(" '") for label in re.split(r",\s*(?:or |and )?|\s+or\s+", found[1]) if label.strip(" '")]
-    text = prompt[: found.start()] + prompt[found.end() :]
+    text = prompt.replace(found[0], "")
     scores = {label: _overlap(label, text) for label in labels}
     best = max(labels, key=lambda label: scores[label])
     return best if scores[best] and margin > 0 else rng.choice(labels)

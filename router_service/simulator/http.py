@@ -8,6 +8,7 @@ import struct
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import cast
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
@@ -93,8 +94,7 @@ class Connection(asyncio.Protocol):
         self._continued = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one only by its methods
         self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
