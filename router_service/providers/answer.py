@@ -64,9 +64,12 @@ class AnswerReader:
         chunk = self._decode(body)
         if not chunk.choices:
             raise self.malformed("an answer without choices")
-        self._read(chunk)
+        try:
+            self._read(chunk)
+        finally:
+            deltas = self.take()
         self.ended(done=True)
-        return self.take()
+        return deltas
 
     def read_events(self, events: list[bytes]) -> bool:
         """Read the events of one piece of a stream; true once `[DONE]` was among them. Raises `UpstreamError`."""
@@ -102,7 +105,7 @@ class AnswerReader:
     def _decode(self, body: bytes) -> Chunk:
         try:
             chunk = decode_chunk(body)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             if body.lstrip(_BLANK)[:1] in (b"[", b'"') or b'"error"' in body:
                 raise stream_failure(self._provider, body) from error
             raise self.malformed("something that is not JSON of the expected shape") from error

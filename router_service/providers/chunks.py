@@ -134,13 +134,19 @@ class Chunk(Struct):
         choices = self.choices
         if choices:
             return bool(choices[0].error)
-        if self.object == "error" or self.type == "error":
-            return True
-        if self.base_resp is not None and self.base_resp.status_code:
-            return True
-        if self.x_groq is not None and self.x_groq.error:
-            return True
-        return choices is None and bool(self.message or self.detail or (self.code and self.code not in (200, "200")))
+        return (
+            self.object == "error"
+            or self.type == "error"
+            or (self.base_resp is not None and bool(self.base_resp.status_code))
+            or (self.x_groq is not None and bool(self.x_groq.error))
+            or (choices is None and self.usage is None and self._complains)
+        )
+
+    @property
+    def _complains(self) -> bool:
+        if self.code is not None:
+            return str(self.code) not in ("0", "200")
+        return bool(self.message or self.detail)
 
     @property
     def reported_usage(self) -> UsageReport | None:

@@ -26,7 +26,6 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.resolver import ThreadedResolver
 from aiohttp.tracing import Trace
-from multidict import CIMultiDict
 from yarl import URL
 
 from router_service.config.configuration import ProviderSettings
@@ -137,9 +136,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                     request.method,
                     URL(str(request.url), encoded=True),
                     data=BytesIO(body) if len(body) > _ONE_WRITE else body,
-                    headers=CIMultiDict(
-                        (name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers.raw
-                    ),
+                    headers=[(name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers.raw],
                     timeout=aiohttp.ClientTimeout(total=None, sock_read=read, ceil_threshold=math.inf),
                     allow_redirects=False,
                     proxy=self._proxy,

@@ -199,3 +199,11 @@ async def test_a_compressed_answer_is_read_although_none_was_asked_for() -> None
 
 def test_the_provider_is_what_the_engine_expects() -> None:
     _: type[Provider] = OpenAICompatible
+
+
+async def test_a_whole_answer_that_failed_keeps_what_came() -> None:
+    body = {"choices": [{"message": {"content": "Half"}, "finish_reason": "error"}], "usage": {"completion_tokens": 1}}
+    outcome = await answer_to_body(json.dumps(body).encode(), "application/json", stream=False)
+    assert outcome.failure.fault is UpstreamFault.SERVER
+    assert outcome.reply.message().text == "Half"
+    assert outcome.reply.usage == Usage(output_tokens=1)

@@ -6,6 +6,7 @@ import pytest
 from wild_streams import DONE, answer_to, chunk, event
 
 from router_service.domain.error import UpstreamFault
+from router_service.domain.money import Usage
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,9 @@ from router_service.domain.error import UpstreamFault
             UpstreamFault.CONTEXT_LENGTH,
             400,
         ),
+        ("Spark", [event({"code": 10013, "message": "x", "sid": "s"})], UpstreamFault.SERVER, 500),
+        ("FastAPI", [event({"detail": "internal error"})], UpstreamFault.SERVER, 500),
+        ("nested beyond reason", [b'data: {"error":' + b"[" * 100_000], UpstreamFault.SERVER, 500),
         ("llama.cpp, older", [b'error: {"code":500,"message":"x"}\n\n'], UpstreamFault.SERVER, 500),
     ],
 )
@@ -63,3 +67,12 @@ async def test_output_that_came_with_an_error_is_counted_but_not_passed_on() -> 
     outcome = await answer_to(chunk("Half") + event({"error": {"message": "x"}}))
     assert outcome.reply.message().text == "Half"
     assert outcome.batches == []
+
+
+async def test_a_code_of_success_is_no_error() -> None:
+    counts = {"prompt_tokens": 1, "completion_tokens": 1}
+    outcome = await answer_to(
+        chunk("a"), chunk(finish="stop"), event({"code": 0, "message": "Success", "usage": counts}), DONE
+    )
+    assert outcome.error is None
+    assert outcome.reply.usage == Usage(input_tokens=1, output_tokens=1)
