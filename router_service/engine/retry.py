@@ -50,15 +50,23 @@ class RetryPlan:
 
     async def run(self, attempt: Callable[[int], Awaitable[None]]) -> None:
         """Run `attempt(tries)` until it succeeds or its last `UpstreamError` is final, which is then raised."""
-        retrying = AsyncRetrying(retry=self._worth_another, wait=lambda _: self._pause, sleep=self._sleep)
+        try:
+            await attempt(1)
+        except UpstreamError as error:
+            await self._go_on(attempt, error)
+
+    async def _go_on(self, attempt: Callable[[int], Awaitable[None]], failure: UpstreamError) -> None:
+        """What follows a failed first try. Only then is tenacity's bookkeeping worth its time."""
         tries = 0
 
         async def once() -> None:
             nonlocal tries
             tries += 1
+            if tries == 1:
+                raise failure
             await attempt(tries)
 
-        await retrying(once)
+        await AsyncRetrying(retry=self._worth_another, wait=lambda _: self._pause, sleep=self._sleep)(once)
 
     def _worth_another(self, state: RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome is not None else None
