@@ -17,7 +17,7 @@ from router_service.simulator.server import Simulator
 async def _serve(port: int, speed: float, script: Script) -> None:
     async with Simulator(script=script, port=port, speed=speed, journal_size=1000) as simulator:
         providers = sorted({model.provider for model in DEFAULT_MODELS})
-        lines = [f"export SIMULATOR_URL={simulator.origin}", *(f"# {one:10} {simulator.url(one)}" for one in providers)]
+        lines = [f"export SIMULATOR_URL={simulator.origin}", *(f"# {one:12} {simulator.url(one)}" for one in providers)]
         sys.stdout.write("\n".join(lines) + "\n")
         sys.stdout.flush()
         await asyncio.get_running_loop().create_future()

@@ -82,8 +82,8 @@ DEFAULT_MODELS: tuple[SimulatedModel, ...] = (
         vision=False,
     ),
     SimulatedModel(
-        name="qwen3-8b",
-        provider="dashscope",
+        name="Qwen/Qwen3-8B",
+        provider="siliconflow",
         quality=0.4,
         first_token_seconds=0.15,
         tokens_per_second=160,

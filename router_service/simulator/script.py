@@ -1,4 +1,9 @@
-"""When which fault strikes: rules set by a test, a file, or the request itself."""
+"""When which fault strikes: rules set by a test, a file, or the request itself.
+
+A request asks for a fault with the header `x-simulate-fault: stall;after_tokens=3`, or in its body with
+`"simulate_fault"` (at the top or in `metadata`), which holds one fault or a list for one attempt after another:
+`"429;seconds=1, none, 503"`. `"503@openai"` is meant for that provider or model only.
+"""
 
 from __future__ import annotations
 
