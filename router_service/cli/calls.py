@@ -15,7 +15,9 @@ from google.protobuf.message import Message as Proto
 
 from llmrouter import Client, RouterError
 from llmrouter.options import RouteOptions
+from llmrouter.v1.chat_pb2 import FinishReason
 from llmrouter.v1.decision_pb2 import Decision
+from llmrouter.v1.router_service_pb2 import CompleteResponse, ListModelsResponse
 from llmrouter.v1.stream_pb2 import AttemptDiscarded, AttemptStarted, Finished, ReasoningDelta, TextDelta, ToolCallDelta
 from router_service.cli.options import CallerOptions, PromptArgument, prompt_text, with_caller_options
 from router_service.cli.render import decision_view, models_view, receipt_view, terminal
@@ -64,7 +66,8 @@ def complete(
             return
         answer = client.complete(prompt_text(prompt), **options)
     if as_json:
-        _print_json(answer.receipt if not answer.text else answer.message, answer.receipt)
+        finish_reason = FinishReason.Value(f"FINISH_REASON_{answer.finish_reason.upper()}")
+        _print_json(CompleteResponse(message=answer.message, finish_reason=finish_reason, receipt=answer.receipt))
         return
     terminal().print(answer.text, markup=False)
     terminal().print(receipt_view(answer.receipt))
@@ -87,7 +90,7 @@ def models(address: Address = _DEFAULT_ADDRESS, ca_file: CaFile = None, as_json:
     with _client(address, ca_file) as client:
         deployments = client.models(timeout=10.0)
     if as_json:
-        _print_json(*deployments)
+        _print_json(ListModelsResponse(deployments=deployments))
     else:
         terminal().print(models_view(deployments))
 
@@ -130,6 +133,5 @@ def _stream(client: Client, prompt: str, options: RouteOptions) -> None:
                     out.print(receipt_view(event.receipt))
 
 
-def _print_json(*messages: Proto) -> None:
-    for message in messages:
-        print(MessageToJson(message, preserving_proto_field_name=True))
+def _print_json(message: Proto) -> None:
+    print(MessageToJson(message, preserving_proto_field_name=True))
