@@ -36,10 +36,6 @@ class Health(health_pb2_grpc.HealthServicer):
             raise NotFound("No service of that name is served here.")
         return health_pb2.HealthCheckResponse(status=self._status(request.service))
 
-    async def List(self, request: object, context: Context) -> object:  # noqa: N802
-        statuses = {service: health_pb2.HealthCheckResponse(status=self._status(service)) for service in self._services}
-        return health_pb2.HealthListResponse(statuses=statuses)  # type: ignore[attr-defined]  # the stubs are older
-
     async def Watch(  # noqa: N802 - a coroutine that writes, no generator
         self, request: health_pb2.HealthCheckRequest, context: Context
     ) -> None:
