@@ -56,12 +56,14 @@ def _show(console: Console) -> Progress:
     """Calls as they happen; streamed text as it arrives."""
 
     def began(number: int, prompt: DemoPrompt) -> None:
-        console.print(f"[bold]{number:3}[/] {prompt.title}", markup=True)
+        console.print(f"{number:3} {prompt.title}", style="bold", markup=False)
 
     def wrote(text: str) -> None:
         console.print(text, end="", markup=False, style="dim")
 
     def ended(call: DemoCall) -> None:
+        if call.streamed:
+            console.print()
         if call.error:
             console.print(f"    {call.error}", style="red", markup=False)
         else:

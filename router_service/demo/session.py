@@ -27,12 +27,14 @@ FAULTS = _DATA / "faults.yaml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoCall:
-    """One call that was made, with the answer's text and its receipt. `error` is empty where it was answered."""
+    """One call that was made, with the answer's text and its receipt. `error` is empty where it was answered;
+    `streamed` says whether its text was shown as it arrived."""
 
     title: str
     text: str
     receipt: Receipt
     error: str = ""
+    streamed: bool = False
 
 
 @dataclass(slots=True)
@@ -72,7 +74,8 @@ async def run_demo(
                 result.calls.append(call)
                 progress.ended(call)
         result.deployments = await client.models()
-    result.spans = collector.spans
+    # Only the calls' own traces: listing the models was one too.
+    result.spans = [span for call in result.calls for span in collector.trace(call.receipt.trace_id)]
     return result
 
 
@@ -123,7 +126,7 @@ async def _call(
                 progress.wrote(text)
         assert stream.finished is not None
         text = "".join(pieces) or _tool_calls(stream.finished.message)
-        return DemoCall(title=prompt.title, text=text, receipt=stream.finished.receipt)
+        return DemoCall(title=prompt.title, text=text, receipt=stream.finished.receipt, streamed=bool(pieces))
     except RouterError as error:
         receipt = await client.receipt(error.request_id) if error.request_id else Receipt()
         return DemoCall(title=prompt.title, text="", receipt=receipt, error=f"{error.reason}: {error.message}")

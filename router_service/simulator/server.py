@@ -129,7 +129,7 @@ class Simulator:
             model=str((body or {}).get("model") or ""),
             header_names=tuple(request.headers),
             body=body or {},
-            attempt_id=request.headers.get("x-llmrouter-attempt-id", ""),
+            attempt_id=request.headers.get("x-client-request-id", ""),
             stream=bool((body or {}).get("stream")),
         )
         self.journal.add(entry)

@@ -53,7 +53,7 @@ async def test_a_client_that_leaves_is_noticed_at_once(chat: Any, stream: bool, 
                 http.post(
                     simulator.base_url + "/chat/completions",
                     json=chat(model, stream=stream),
-                    headers={"x-llmrouter-attempt-id": "attempt-7"},
+                    headers={"x-client-request-id": "attempt-7"},
                 )
             )
             entry = await simulator.journal.wait_for(lambda entry: entry.attempt_id == "attempt-7")
