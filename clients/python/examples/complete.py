@@ -1,5 +1,5 @@
 """One answer in one message. Usage: python complete.py [ADDRESS]."""
-# ruff: noqa: T201 - an example prints
+
 
 import asyncio
 import sys

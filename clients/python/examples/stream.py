@@ -1,5 +1,5 @@
 """An answer as it is written. Usage: python stream.py [ADDRESS]."""
-# ruff: noqa: T201 - an example prints
+
 
 import sys
 
