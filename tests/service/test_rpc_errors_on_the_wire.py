@@ -88,6 +88,7 @@ async def test_a_failed_unary_call_carries_a_summary_of_its_receipt_and_stops_cl
     assert [(attempt.deployment, attempt.error_type) for attempt in summary.attempts] == [("openai/gpt-x", "503")]
 
 
+# Not a backoff of 1 ms: with it grpcio 1.85 as a client hangs in most calls, whatever the server.
 RETRYING = json.dumps(
     {
         "methodConfig": [
@@ -95,8 +96,8 @@ RETRYING = json.dumps(
                 "name": [{"service": "llmrouter.v1.RouterService"}],
                 "retryPolicy": {
                     "maxAttempts": 3,
-                    "initialBackoff": "0.001s",
-                    "maxBackoff": "0.001s",
+                    "initialBackoff": "0.01s",
+                    "maxBackoff": "0.01s",
                     "backoffMultiplier": 1,
                     "retryableStatusCodes": ["UNAVAILABLE"],
                 },
