@@ -26,8 +26,10 @@ from router_service.rpc.stream import CallRecord, EventWriter
 
 SERVICE = "llmrouter.v1.RouterService"
 
-# Our own answer should arrive before the caller stops waiting for it.
+# Our own answer should arrive before the caller stops waiting for it. On the wire a timeout is rounded up to at most
+# three digits, so that we see up to a hundredth more time than the caller has.
 _RESERVE = 0.05
+_ROUNDING = 0.01
 _LEAST_FOR_RESERVE = 0.2
 
 
@@ -112,7 +114,7 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
         remaining: float | None = context.time_remaining()
         if remaining is None:
             return self._default_deadline
-        return remaining - _RESERVE if remaining > _LEAST_FOR_RESERVE else remaining
+        return remaining * (1 - _ROUNDING) - _RESERVE if remaining > _LEAST_FOR_RESERVE else remaining
 
 
 def _trace_id() -> str:
