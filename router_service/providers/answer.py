@@ -61,11 +61,14 @@ class AnswerReader:
 
     def read_answer(self, body: bytes) -> list[Delta]:
         """The output of a whole answer. Raises `UpstreamError` unless it is one, and finished."""
-        chunk = self._decode(body)
-        if not chunk.choices:
-            raise self.malformed("an answer without choices")
         try:
-            self._read(chunk)
+            chunk = decode_chunk(body)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise self._unreadable(body) from error
+        try:
+            self._read(chunk, body)
+            if not chunk.choices:
+                raise self.malformed("an answer without choices")
         finally:
             deltas = self.take()
         self.ended(done=True)
@@ -73,14 +76,25 @@ class AnswerReader:
 
     def read_events(self, events: list[bytes]) -> bool:
         """Read the events of one piece of a stream; true once `[DONE]` was among them. Raises `UpstreamError`."""
-        for event in events:
-            if event == b"[DONE]":
-                return True
-            if type(event) is ErrorEvent:
-                raise stream_failure(self._provider, event)
-            if event.isspace():
-                continue
-            self._read(self._decode(event))
+        named = self._named
+        event = b""
+        try:
+            for event in events:
+                if event == b"[DONE]":
+                    return True
+                if type(event) is ErrorEvent:
+                    raise stream_failure(self._provider, event)
+                if event.isspace():
+                    continue
+                chunk = decode_chunk(event)
+                if named and (text := chunk.text_alone) is not None:
+                    if text:
+                        self._add_text(text, is_reasoning=False)
+                else:
+                    self._read(chunk, event)
+                    named = self._named
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise self._unreadable(event) from error
         return False
 
     def take(self) -> list[Delta]:
@@ -102,20 +116,22 @@ class AnswerReader:
             UpstreamFault.TRUNCATED, f"{self._provider} ended the answer without saying why: it may be cut off."
         )
 
-    def _decode(self, body: bytes) -> Chunk:
-        try:
-            chunk = decode_chunk(body)
-        except (msgspec.DecodeError, RecursionError) as error:
-            if body.lstrip(_BLANK)[:1] in (b"[", b'"') or b'"error"' in body:
-                raise stream_failure(self._provider, body) from error
-            raise self.malformed("something that is not JSON of the expected shape") from error
+    @property
+    def _named(self) -> bool:
+        """Whether the answer's id and model are known."""
+        return bool(self._reply.response_id and self._reply.response_model)
+
+    def _unreadable(self, body: bytes) -> UpstreamError:
+        if body.lstrip(_BLANK)[:1] in (b"[", b'"') or b'"error"' in body:
+            return stream_failure(self._provider, body)
+        return self.malformed("something that is not JSON of the expected shape")
+
+    def _read(self, chunk: Chunk, body: bytes) -> None:
+        """Read a chunk decoded from `body`. Raises `UpstreamError` where it reports a failure."""
         if chunk.is_error:
             # A chunk may carry the last counts along with the error: they are what will be billed.
             self._read_usage(chunk)
             raise stream_failure(self._provider, body)
-        return chunk
-
-    def _read(self, chunk: Chunk) -> None:
         reply = self._reply
         if not reply.response_id and chunk.id:
             reply.response_id = str(chunk.id)

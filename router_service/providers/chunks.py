@@ -17,13 +17,17 @@ NOTHING = Raw()
 """The provider state of what carries none."""
 
 
-class Thought(Struct):
+class _Piece(Struct, gc=False):
+    """JSON has no cycles: the garbage collector need not know of the hundreds of objects in a stream."""
+
+
+class Thought(_Piece):
     """A piece of text inside a Mistral `thinking` part."""
 
     text: str | None = None
 
 
-class ContentPart(Struct):
+class ContentPart(_Piece):
     """Content as a list of parts."""
 
     type: str | None = None
@@ -31,14 +35,14 @@ class ContentPart(Struct):
     thinking: list[Thought] | str | None = None
 
 
-class FunctionPart(Struct):
+class FunctionPart(_Piece):
     """A tool call's function. Some send the arguments as an object instead of JSON text."""
 
     name: str | None = None
     arguments: Any = None
 
 
-class ToolCallPart(Struct):
+class ToolCallPart(_Piece):
     """A tool call, or a piece of one."""
 
     index: int | None = None
@@ -47,7 +51,7 @@ class ToolCallPart(Struct):
     extra_content: Raw = NOTHING
 
 
-class Output(Struct):
+class Output(_Piece):
     """A message, or a piece of one."""
 
     content: str | list[ContentPart] | None = None
@@ -58,7 +62,7 @@ class Output(Struct):
     extra_content: Raw = NOTHING
 
 
-class CachedDetails(Struct):
+class CachedDetails(_Piece):
     """Details of the input tokens."""
 
     cached_tokens: int | None = None
@@ -66,13 +70,13 @@ class CachedDetails(Struct):
     cache_creation_tokens: int | None = None
 
 
-class ReasoningDetails(Struct):
+class ReasoningDetails(_Piece):
     """Details of the output tokens."""
 
     reasoning_tokens: int | None = None
 
 
-class UsageReport(Struct):
+class UsageReport(_Piece):
     """Token counts under the names that providers use."""
 
     prompt_tokens: int | None = None
@@ -86,7 +90,7 @@ class UsageReport(Struct):
     cache_creation_input_tokens: int | None = None
 
 
-class Choice(Struct):
+class Choice(_Piece):
     """One of the answers; only the first is ever asked for. Moonshot puts the usage here."""
 
     index: int | None = None
@@ -97,20 +101,20 @@ class Choice(Struct):
     error: Any = None
 
 
-class GroqExtra(Struct):
+class GroqExtra(_Piece):
     """Groq's own envelope."""
 
     usage: UsageReport | None = None
     error: Any = None
 
 
-class MinimaxStatus(Struct):
+class MinimaxStatus(_Piece):
     """MiniMax's own envelope: anything but 0 is an error."""
 
     status_code: int | None = None
 
 
-class Chunk(Struct):
+class Chunk(_Piece):
     """A whole answer or one chunk of a stream, or an error in the place of either."""
 
     id: str | int | None = None
@@ -125,6 +129,25 @@ class Chunk(Struct):
     detail: Any = None
     x_groq: GroqExtra | None = None
     base_resp: MinimaxStatus | None = None
+
+    @property
+    def text_alone(self) -> str | None:
+        """The text of a chunk that carries nothing else of interest, as most do; `None` for any other chunk."""
+        if not self.choices or self.usage or self.error or self.x_groq:
+            return None
+        choice = self.choices[0]
+        output = choice.delta
+        if output is None or choice.finish_reason or choice.usage or choice.error:
+            return None
+        if (
+            output.reasoning_content
+            or output.reasoning
+            or output.refusal
+            or output.tool_calls
+            or output.extra_content is not NOTHING
+        ):
+            return None
+        return output.content if isinstance(output.content, str) else None
 
     @property
     def is_error(self) -> bool:

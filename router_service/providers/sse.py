@@ -7,6 +7,7 @@ import re
 _MAX_EVENT_BYTES = 1024 * 1024
 _MAX_STREAM_BYTES = 64 * 1024 * 1024
 _LINE_END = re.compile(rb"\r\n|\n|\r")
+_NEXT_EVENT = b"\n\ndata: "
 
 
 class EventTooLarge(Exception):
@@ -71,6 +72,18 @@ class EventDecoder:
         complete = bytes(buffer[:end])
         del buffer[: end + 2]
         self._scanned = len(buffer)
+        return self._plain_events(complete) or self._mixed_events(complete)
+
+    def _plain_events(self, complete: bytes) -> list[bytes]:
+        """The payloads where every event is one line that begins with "data: "; nothing where any is not."""
+        framed = b"\n\n" + complete
+        payloads = framed.split(_NEXT_EVENT)
+        line_feeds_between_events = 2 * (len(payloads) - 1)
+        if framed.count(b"\n") != line_feeds_between_events or len(complete) > self._max_event_bytes:
+            return []
+        return list(filter(None, payloads))
+
+    def _mixed_events(self, complete: bytes) -> list[bytes]:
         events: list[bytes] = []
         limit = self._max_event_bytes
         for block in complete.split(b"\n\n"):
