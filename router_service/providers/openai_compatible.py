@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import httpx2
+from yarl import URL
 
 from router_service.config.configuration import ProviderSettings, Secret
 from router_service.domain.error import UpstreamError, UpstreamFault
@@ -18,7 +19,7 @@ from router_service.providers.failure import MAX_ERROR_BYTES, http_failure
 from router_service.providers.keys import KeyPool
 from router_service.providers.request import encode_request
 from router_service.providers.stream import MAX_ANSWER_BYTES, StreamReader
-from router_service.providers.transport import Body, open_transport
+from router_service.providers.transport import Incoming, Limits, open_transport
 
 # How long a finished stream may take for its usage, an error for its body, and a last byte for freeing the connection.
 _SETTLE_SECONDS = 2.0
@@ -37,7 +38,6 @@ class OpenAICompatible:
         self,
         settings: ProviderSettings,
         *,
-        transport: httpx2.AsyncBaseTransport | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         settle_seconds: float = _SETTLE_SECONDS,
@@ -45,20 +45,22 @@ class OpenAICompatible:
         self._id = settings.id
         self._quirks = settings.quirks
         self._drains = settings.on_cancel is OnCancel.DRAIN
-        self._transport = open_transport(settings) if transport is None else transport
+        self._transport = open_transport(settings)
         self._keys = KeyPool(settings.keys, monotonic)
         self._wall = wall
         self._settle_seconds = settle_seconds
-        self._url = httpx2.URL(settings.base_url.rstrip("/") + settings.quirks.path)
+        url = httpx2.URL(settings.base_url.rstrip("/") + settings.quirks.path)
         if settings.query:
-            self._url = self._url.copy_merge_params(dict(settings.query))
-        self._headers = {
-            b"host": self._url.netloc,
-            b"content-type": b"application/json",
-            b"accept-encoding": b"identity",
-            b"user-agent": b"llmrouter",
-            **_encoded(settings.headers),
+            url = url.copy_merge_params(dict(settings.query))
+        self._url = URL(str(url), encoded=True)
+        headers = {
+            "content-type": "application/json",
+            "accept-encoding": "identity",
+            "user-agent": "llmrouter",
+            **{name.lower(): value for name, value in settings.headers.items()},
         }
+        self._headers = {"accept": "application/json", **headers}
+        self._stream_headers = {"accept": "text/event-stream", **headers}
         self._calls = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -68,9 +70,9 @@ class OpenAICompatible:
         """Send without streaming and fill `reply`."""
         answer = self._answer(request, reply)
 
-        async def read(response: httpx2.Response) -> None:
+        async def read(next_piece: _NextPiece) -> None:
             body = bytearray()
-            async for piece in _pieces(response):
+            while piece := await next_piece():
                 body += piece
                 if len(body) > MAX_ANSWER_BYTES:
                     raise answer.malformed("more than any answer can be")
@@ -83,14 +85,13 @@ class OpenAICompatible:
         answer = self._answer(request, reply)
         reader = StreamReader(answer)
 
-        async def read(response: httpx2.Response) -> None:
-            pieces = _pieces(response)
+        async def read(next_piece: _NextPiece) -> None:
             while not reader.done:
-                piece = await self._next_piece(pieces, answer)
-                deltas = reader.finish() if piece is None else reader.feed(piece)
+                piece = await (self._last_piece(next_piece) if answer.finished else next_piece())
+                deltas = reader.feed(piece) if piece else reader.finish()
                 if deltas:
                     await receive(deltas)
-                if piece is None:
+                if not piece:
                     return
             answer.ended(done=True)
 
@@ -117,36 +118,35 @@ class OpenAICompatible:
     def _answer(self, request: UpstreamRequest, reply: Reply) -> AnswerReader:
         return AnswerReader(request, reply, requires_finish_reason=self._quirks.requires_finish_reason)
 
-    async def _next_piece(self, pieces: AsyncIterator[bytes], answer: AnswerReader) -> bytes | None:
-        """What the next read brings, `None` at the end. A finished answer waits only shortly, and loses nothing."""
-        if not answer.finished:
-            return await anext(pieces, None)
+    async def _last_piece(self, next_piece: _NextPiece) -> bytes:
+        """What may follow a finished answer. It is waited for only shortly, and a failure loses nothing."""
         try:
             async with asyncio.timeout(self._settle_seconds):
-                return await anext(pieces, None)
+                return await next_piece()
         except (TimeoutError, httpx2.HTTPError):
-            return None
+            return b""
 
     async def _exchange(self, request: UpstreamRequest, reply: Reply, read: _Read, *, stream: bool) -> None:
         """Send `request` and `read` the response to it; its connection is then reused, drained or aborted."""
         key = self._key(request)
-        prepared = self._prepare(request, reply, key, stream=stream)
+        body = encode_request(request, self._quirks, stream=stream)
+        headers = self._request_headers(request, key, stream=stream)
         self._calls += 1
         self._idle.clear()
         try:
-            response = await self._send(prepared)
+            response = await self._send(request, reply, headers, body)
             try:
-                if not 200 <= response.status_code < 300:
+                if not 200 <= response.status < 300:
                     raise await self._refused(response)
-                await read(response)
+                await read(_pieces(response))
             except asyncio.CancelledError:
                 if self._drains:
                     self._later(_read_out(response, _DRAIN_SECONDS))
                 else:
-                    await _stream(response).aclose()
+                    await response.aclose()
                 raise
             except BaseException:
-                await _stream(response).aclose()
+                await response.aclose()
                 raise
             await self._free(response)
         except httpx2.HTTPError as error:
@@ -168,71 +168,61 @@ class OpenAICompatible:
             raise UpstreamError(UpstreamFault.AUTH, f"{self._id} has no key: set its api_key in the configuration.")
         return key
 
-    def _prepare(self, request: UpstreamRequest, reply: Reply, key: str | None, *, stream: bool) -> httpx2.Request:
-        headers = dict(self._headers)
-        headers[b"accept"] = b"text/event-stream" if stream else b"application/json"
-        if request.headers:
-            headers.update(_encoded(request.headers))
+    def _request_headers(self, request: UpstreamRequest, key: str | None, *, stream: bool) -> dict[str, str]:
+        headers = dict(self._stream_headers if stream else self._headers)
+        for name, value in request.headers.items():
+            headers[name.lower()] = value
         if key is not None:
             if self._quirks.auth is Auth.API_KEY_HEADER:
-                headers[b"api-key"] = key.encode()
+                headers["api-key"] = key
             else:
-                headers[b"authorization"] = b"Bearer " + key.encode()
+                headers["authorization"] = f"Bearer {key}"
+        return headers
 
+    async def _send(self, request: UpstreamRequest, reply: Reply, headers: dict[str, str], body: bytes) -> Incoming:
         def dispatched() -> None:
             reply.dispatched = True
 
-        return httpx2.Request(
-            "POST",
-            self._url,
-            headers=list(headers.items()),
-            stream=httpx2.ByteStream(encode_request(request, self._quirks, stream=stream)),
-            extensions={
-                "timeout": {
-                    "pool": request.connect_timeout,
-                    "connect": request.connect_timeout,
-                    "write": request.read_timeout,
-                    "read": request.read_timeout,
-                },
-                "on_dispatch": dispatched,
-            },
+        limits = Limits(
+            pool=request.connect_timeout,
+            connect=request.connect_timeout,
+            write=request.read_timeout,
+            read=request.read_timeout,
         )
-
-    async def _send(self, prepared: httpx2.Request) -> httpx2.Response:
+        posting = self._transport.post(self._url, headers, body, limits, dispatched)
         if not self._drains:
-            return await self._transport.handle_async_request(prepared)
-        sending = asyncio.create_task(self._transport.handle_async_request(prepared))
+            return await posting
+        sending = asyncio.create_task(posting)
         try:
             return await asyncio.shield(sending)
         except asyncio.CancelledError:
             self._later(_read_out(sending, _DRAIN_SECONDS))
             raise
 
-    async def _refused(self, response: httpx2.Response) -> UpstreamError:
+    async def _refused(self, response: Incoming) -> UpstreamError:
         body = bytearray()
+        next_piece = _pieces(response)
         try:
             async with asyncio.timeout(self._settle_seconds):
-                async for piece in _pieces(response):
+                while len(body) <= MAX_ERROR_BYTES and (piece := await next_piece()):
                     body += piece
-                    if len(body) > MAX_ERROR_BYTES:
-                        break
         except (TimeoutError, httpx2.HTTPError):
             # Status and headers already say most of it.
             pass
         return http_failure(
             self._id,
-            response.status_code,
+            response.status,
             {name.lower(): value for name, value in response.headers.items()},
             bytes(body[:MAX_ERROR_BYTES]),
             now=self._wall(),
         )
 
-    async def _free(self, response: httpx2.Response) -> None:
+    async def _free(self, response: Incoming) -> None:
         """Give the connection back; what ends a stream may still be on its way, and nobody should wait for it."""
-        if isinstance(response.stream, Body) and not response.stream.ended:
-            self._later(_read_out(response, self._settle_seconds))
+        if response.ended:
+            await response.aclose()
         else:
-            await _stream(response).aclose()
+            self._later(_read_out(response, self._settle_seconds))
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -246,7 +236,8 @@ class OpenAICompatible:
         return UpstreamError(fault, f"{self._id} {what}.")
 
 
-_Read = Callable[[httpx2.Response], Awaitable[None]]
+_NextPiece = Callable[[], Awaitable[bytes]]
+_Read = Callable[[_NextPiece], Awaitable[None]]
 
 _CLOSED = (UpstreamFault.CONNECTION_LOST, "closed the connection before the answer ended")
 _LOST: tuple[tuple[type[httpx2.HTTPError], tuple[UpstreamFault, str]], ...] = (
@@ -261,32 +252,24 @@ _LOST: tuple[tuple[type[httpx2.HTTPError], tuple[UpstreamFault, str]], ...] = (
 )
 
 
-def _stream(response: httpx2.Response) -> httpx2.AsyncByteStream:
-    assert isinstance(response.stream, httpx2.AsyncByteStream)
-    return response.stream
-
-
-def _pieces(response: httpx2.Response) -> AsyncIterator[bytes]:
-    """The body as it arrives. Compressed answers were not asked for; they are read all the same."""
+def _pieces(response: Incoming) -> _NextPiece:
+    """Reads the body as it arrives. Compressed answers were not asked for; they are read all the same."""
     if response.headers.get("content-encoding", "identity") == "identity":
-        return aiter(_stream(response))
-    return response.aiter_bytes()
+        return response.read
+    decoded = response.as_httpx2().aiter_bytes()
+    return lambda: anext(decoded, b"")
 
 
-async def _read_out(response: httpx2.Response | asyncio.Task[httpx2.Response], seconds: float) -> None:
+async def _read_out(response: Incoming | asyncio.Task[Incoming], seconds: float) -> None:
     """Read the rest of a response that nobody waits for, for at most `seconds`."""
     opened = None
     try:
         async with asyncio.timeout(seconds):
             opened = await response if isinstance(response, asyncio.Task) else response
-            async for _ in _stream(opened):
+            while await opened.read():
                 pass
     except (TimeoutError, httpx2.HTTPError):
         pass
     finally:
         if opened is not None:
-            await _stream(opened).aclose()
-
-
-def _encoded(headers: Mapping[str, str]) -> dict[bytes, bytes]:
-    return {name.lower().encode("ascii"): value.encode("utf-8") for name, value in headers.items()}
+            await opened.aclose()

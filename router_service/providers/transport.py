@@ -1,6 +1,8 @@
-"""The HTTP transport: httpx2's interface over aiohttp's faster HTTP/1.1 client.
+"""The HTTP transport: httpx2's errors and interface over aiohttp's faster HTTP/1.1 client.
 
-Errors become httpx2's, by what had happened to the request rather than by aiohttp's class:
+Calls of providers go through `post`, which spares them httpx2's objects; anything else may use an `httpx2.AsyncClient`
+over the same transport and its connections. Errors become httpx2's, by what had happened to the request rather than by
+aiohttp's class:
 
 not sent     pool full              PoolTimeout
              no answer in time      ConnectTimeout
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from io import BytesIO
@@ -26,6 +28,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.resolver import ThreadedResolver
 from aiohttp.tracing import Trace
+from multidict import CIMultiDict
 from yarl import URL
 
 from router_service.config.configuration import ProviderSettings
@@ -99,13 +102,19 @@ class _Connector(aiohttp.TCPConnector):
         return await super()._create_connection(req, traces, timeout)
 
 
+@dataclass(slots=True, kw_only=True)
+class Limits:
+    """Bounds of one request in seconds, `None` for none; `connect` includes DNS and TLS."""
+
+    pool: float | None = None
+    connect: float | None = None
+    write: float | None = None
+    read: float | None = None
+
+
 class AiohttpTransport(httpx2.AsyncBaseTransport):
     """Sends requests over a pool of keep-alive connections. Follows no redirects, keeps no cookies and takes no proxy
     from the environment.
-
-    Timeouts come in the request's extension `timeout`, in seconds: `pool`, `connect` (with DNS and TLS), `write` and
-    `read`. The extension `on_dispatch` is called right before the first bytes may leave. Bodies are handed on as
-    received: `httpx2.Response` decodes a `content-encoding`, the stream itself does not.
     """
 
     def __init__(self, *, max_connections: int = 1000, tls: SSLContext | None = None, proxy: str | None = None) -> None:
@@ -115,28 +124,56 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
+    async def post(
+        self, url: URL, headers: Mapping[str, str], body: bytes, limits: Limits, on_dispatch: Callable[[], None]
+    ) -> Incoming:
+        """The response as soon as its headers are there; it must be closed. Raises `httpx2.TransportError`.
+
+        `on_dispatch` is called right before the first bytes may leave.
+        """
+        return await self._send("POST", url, headers, body, limits, on_dispatch)
+
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """The response as soon as its headers are there; its stream must be closed."""
+        """httpx2's way in. Timeouts come in the request's extension `timeout`, as httpx2's clients put them there."""
+        bounds = request.extensions.get("timeout", {})
+        headers = CIMultiDict((name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers.raw)
+        body = await request.aread()
+        try:
+            incoming = await self._send(
+                request.method, URL(str(request.url), encoded=True), headers, body, Limits(**bounds), None
+            )
+        except httpx2.TransportError as error:
+            error.request = request
+            raise
+        return incoming.as_httpx2(request)
+
+    async def _send(
+        self,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str],
+        body: bytes,
+        limits: Limits,
+        on_dispatch: Callable[[], None] | None,
+    ) -> Incoming:
         if self._closed:
-            raise httpx2.ConnectError("The transport is closed", request=request)
-        limits = request.extensions.get("timeout", {})
-        read, write = limits.get("read"), limits.get("write")
-        bound = asyncio.timeout(limits.get("pool"))
+            raise httpx2.ConnectError("The transport is closed")
+        read, write = limits.read, limits.write
+        bound = asyncio.timeout(limits.pool)
         exchange = _Exchange(
             bound=bound,
-            connect=limits.get("connect"),
+            connect=limits.connect,
             answer=None if read is None or write is None else read + write,
-            on_dispatch=request.extensions.get("on_dispatch"),
+            on_dispatch=on_dispatch,
         )
-        body = await request.aread()
         token = _exchange.set(exchange)
         try:
             async with bound:
                 response = await self._open_session().request(
-                    request.method,
-                    URL(str(request.url), encoded=True),
+                    method,
+                    url,
                     data=BytesIO(body) if len(body) > _ONE_WRITE else body,
-                    headers=[(name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers.raw],
+                    headers=headers,
                     timeout=aiohttp.ClientTimeout(total=None, sock_read=read, ceil_threshold=math.inf),
                     allow_redirects=False,
                     proxy=self._proxy,
@@ -147,16 +184,10 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                 exchange.socket.abort()
             if mapped is None:
                 raise
-            mapped.request = request
             raise mapped from error
         finally:
             _exchange.reset(token)
-        return httpx2.Response(
-            response.status,
-            headers=list(response.raw_headers),
-            stream=Body(response, exchange.socket),
-            request=request,
-        )
+        return Incoming(response, exchange.socket)
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -182,29 +213,37 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             await self._session.close()
 
 
-class Body(httpx2.AsyncByteStream):
-    """The body as it arrives: everything that is there by the time of a read is one piece."""
+class Incoming:
+    """A response whose body is still on its way."""
+
+    __slots__ = ("_content", "_response", "_socket")
 
     def __init__(self, response: aiohttp.ClientResponse, socket: asyncio.Transport | None) -> None:
         self._response = response
+        self._content = response.content
         self._socket = socket
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
+    @property
+    def status(self) -> int:
+        """The status code."""
+        return self._response.status
 
-    async def __anext__(self) -> bytes:
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, by name in any case."""
+        return self._response.headers
+
+    async def read(self) -> bytes:
+        """Everything that is there by now, as received; waits for a first byte. Empty at the end."""
         try:
-            data = await self._response.content.readany()
+            return await self._content.readany()
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             raise _broken(error) from error
-        if not data:
-            raise StopAsyncIteration
-        return data
 
     @property
     def ended(self) -> bool:
         """Whether the whole body is here; its connection is then free already."""
-        return self._response.content.is_eof()
+        return self._content.is_eof()
 
     async def aclose(self) -> None:
         """Give the connection back if the body ended, else abort it: what is unread would come at our cost."""
@@ -212,6 +251,32 @@ class Body(httpx2.AsyncByteStream):
         if not self.ended and self._socket is not None:
             self._socket.abort()
         self._response.close()
+
+    def as_httpx2(self, request: httpx2.Request | None = None) -> httpx2.Response:
+        """The same as a response of httpx2, which decodes a `content-encoding`."""
+        return httpx2.Response(
+            self._response.status,
+            headers=list(self._response.raw_headers),
+            stream=_Stream(self),
+            request=request,
+        )
+
+
+class _Stream(httpx2.AsyncByteStream):
+    def __init__(self, incoming: Incoming) -> None:
+        self._incoming = incoming
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        data = await self._incoming.read()
+        if not data:
+            raise StopAsyncIteration
+        return data
+
+    async def aclose(self) -> None:
+        await self._incoming.aclose()
 
 
 _UNSENT: tuple[tuple[type[aiohttp.ClientError], type[httpx2.TransportError], str], ...] = (
