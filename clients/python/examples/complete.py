@@ -1,6 +1,5 @@
 """One answer in one message. Usage: python complete.py [ADDRESS]."""
 
-
 import asyncio
 import sys
 

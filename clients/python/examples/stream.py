@@ -1,6 +1,5 @@
 """An answer as it is written. Usage: python stream.py [ADDRESS]."""
 
-
 import sys
 
 import llmrouter
