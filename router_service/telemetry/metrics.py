@@ -1,7 +1,7 @@
 """The metrics of calls, attempts and RPCs. They count every call, sampled or not.
 
-Counters are plain integers read when metrics are collected: a synchronous instrument costs about 6 µs an addition,
-which is kept for histograms. Labels never hold users, and what callers choose freely is bounded.
+Counters and histograms are plain integers read when metrics are collected: an addition to one of the SDK's synchronous
+instruments costs about 6 µs. Labels never hold users, and what callers choose freely is bounded.
 """
 
 from __future__ import annotations
@@ -10,20 +10,16 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
-from opentelemetry.util.types import AttributeValue
 
 from router_service.domain.call import Call
-from router_service.domain.deployment import Deployment
 from router_service.domain.receipt import Attempt, AttemptOutcome, AttemptReason, Receipt
 from router_service.telemetry import semconv
+from router_service.telemetry.histogram import Histogram, Labels
 
 OTHER: Final = "other"
 _MAX_TIERS = 50
 _MAX_RULES = 500
 _MAX_LABEL_SETS = 2000
-
-Labels = tuple[str, ...]
-Attributes = Mapping[str, AttributeValue]
 
 
 def _observing(tally: Tally, scale: float | None) -> Callable[[CallbackOptions], list[Observation]]:
@@ -81,7 +77,6 @@ class Metrics:
         self._rule = Bounded(_MAX_RULES)
         self._active = 0
         self._dropped_spans = dropped_spans
-        self._attributes: dict[Labels, Attributes] = {}
 
         who = (semconv.FEATURE, semconv.TIER)
         route = (*who, semconv.ROUTE_RULE)
@@ -121,12 +116,26 @@ class Metrics:
         meter.create_observable_counter(
             semconv.METRIC_OBSERVER_FAILURES, [lambda _: [Observation(observer_failures())]], unit="{failure}"
         )
-        self._token_usage = meter.create_histogram(semconv.METRIC_TOKEN_USAGE, "{token}")
-        self._operation_duration = meter.create_histogram(semconv.METRIC_OPERATION_DURATION, "s")
-        self._first_chunk = meter.create_histogram(semconv.METRIC_FIRST_CHUNK, "s")
-        self._output_chunk = meter.create_histogram(semconv.METRIC_OUTPUT_CHUNK, "s")
-        self._route_duration = meter.create_histogram(semconv.METRIC_ROUTE_DURATION, "s")
-        self._rpc_duration = meter.create_histogram(semconv.METRIC_RPC_DURATION, "s")
+
+        def histogram(name: str, unit: str, *keys: str) -> Histogram:
+            return Histogram(name, unit, semconv.BUCKETS[name], *keys)
+
+        operation = (semconv.OPERATION, *model)
+        self._token_usage = histogram(semconv.METRIC_TOKEN_USAGE, "{token}", *operation, semconv.TOKEN_TYPE)
+        self._operation_duration = histogram(semconv.METRIC_OPERATION_DURATION, "s", *operation, semconv.ERROR_TYPE)
+        self._first_chunk = histogram(semconv.METRIC_FIRST_CHUNK, "s", *operation)
+        self._output_chunk = histogram(semconv.METRIC_OUTPUT_CHUNK, "s", *operation)
+        self._route_duration = histogram(semconv.METRIC_ROUTE_DURATION, "s", semconv.ROUTE_RULE)
+        rpc = (semconv.RPC_SYSTEM, semconv.RPC_METHOD, semconv.RPC_STATUS, semconv.ERROR_TYPE)
+        self._rpc_duration = histogram(semconv.METRIC_RPC_DURATION, "s", *rpc)
+        self.histograms = (
+            self._token_usage,
+            self._operation_duration,
+            self._first_chunk,
+            self._output_chunk,
+            self._route_duration,
+            self._rpc_duration,
+        )
 
     def feature(self, name: str) -> str:
         """A feature's label: only features of the file have their own."""
@@ -138,8 +147,7 @@ class Metrics:
 
     def decided(self, rule: str, duration: float) -> None:
         """Record how long routing took, in seconds."""
-        rule = self._rule(rule)
-        self._route_duration.record(duration, self._labelled(semconv.ROUTE_RULE, rule))
+        self._route_duration.record(duration, self._rule(rule))
 
     def attempt_ended(self, attempt: Attempt, call: Call, rule: str, chunks: int) -> None:
         """Count an attempt of `call`, with its tokens, cost and latencies; its output came in `chunks`."""
@@ -148,19 +156,18 @@ class Metrics:
         self._attempts.add(1, *model, deployment.id, attempt.reason, attempt.outcome)
         if (repeated := self._repeated(attempt.reason)) is not None:
             repeated.add(1, *model, deployment.id)
-        self._operation_duration.record(attempt.duration, self._operation(deployment, attempt.error_type))
+        self._operation_duration.record(attempt.duration, semconv.CHAT, *model, attempt.error_type)
         if call.stream and attempt.time_to_first_output is not None:
-            operation = self._operation(deployment)
-            self._first_chunk.record(attempt.time_to_first_output, operation)
+            self._first_chunk.record(attempt.time_to_first_output, semconv.CHAT, *model)
             if chunks > 1:
                 after_first = attempt.duration - attempt.time_to_first_output
-                self._output_chunk.record(after_first / (chunks - 1), operation)
+                self._output_chunk.record(after_first / (chunks - 1), semconv.CHAT, *model)
             if attempt.outcome is AttemptOutcome.ERROR:
                 self._interrupted.add(1, *model, deployment.id)
         who = (self.feature(call.caller.feature), self._tier(call.caller.tier))
         if (usage := attempt.usage) is not None:
-            self._token_usage.record(usage.input_tokens, self._operation(deployment, counted="input"))
-            self._token_usage.record(usage.output_tokens, self._operation(deployment, counted="output"))
+            self._token_usage.record(usage.input_tokens, semconv.CHAT, *model, "input")
+            self._token_usage.record(usage.output_tokens, semconv.CHAT, *model, "output")
             self._tokens.add(usage.input_tokens, *model, *who, "input")
             self._tokens.add(usage.output_tokens, *model, *who, "output")
             if usage.cached_input_tokens:
@@ -184,12 +191,7 @@ class Metrics:
 
     def rpc_ended(self, method: str, status: str, error: str, duration: float) -> None:
         """Record an RPC of `duration` seconds; `error` is empty where `status` is not an error of the server."""
-        key = ("rpc", method, status, error)
-        attributes = self._attributes.get(key)
-        if attributes is None:
-            named = {semconv.RPC_SYSTEM: "grpc", semconv.RPC_METHOD: method, semconv.RPC_STATUS: status}
-            attributes = self._keep(key, {**named, semconv.ERROR_TYPE: error} if error else named)
-        self._rpc_duration.record(duration, attributes)
+        self._rpc_duration.record(duration, "grpc", method, status, error)
 
     def _repeated(self, reason: AttemptReason) -> Tally | None:
         match reason:
@@ -201,32 +203,6 @@ class Metrics:
                 return self._escalations
             case _:
                 return None
-
-    def _operation(self, deployment: Deployment, error: str = "", counted: str = "") -> Attributes:
-        key = ("op", deployment.vendor, deployment.provider, deployment.upstream_name, error, counted)
-        attributes = self._attributes.get(key)
-        if attributes is not None:
-            return attributes
-        made: dict[str, AttributeValue] = {
-            semconv.OPERATION: semconv.CHAT,
-            semconv.PROVIDER: semconv.provider_name(deployment.vendor, deployment.provider),
-            semconv.REQUEST_MODEL: deployment.upstream_name,
-        }
-        if error:
-            made[semconv.ERROR_TYPE] = error
-        if counted:
-            made[semconv.TOKEN_TYPE] = counted
-        return self._keep(key, made)
-
-    def _labelled(self, name: str, value: str) -> Attributes:
-        key = (name, value)
-        return self._attributes.get(key) or self._keep(key, {name: value})
-
-    def _keep(self, key: Labels, attributes: Attributes) -> Attributes:
-        if len(self._attributes) >= _MAX_LABEL_SETS:
-            self._attributes.clear()
-        self._attributes[key] = attributes
-        return attributes
 
     def _observe_health(self, _: CallbackOptions) -> Iterable[Observation]:
         return [Observation(int(is_open), {semconv.DEPLOYMENT: name}) for name, is_open in self.health().items()]

@@ -21,7 +21,6 @@ from opentelemetry.sdk.environment_variables import (
 )
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
-from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
@@ -34,6 +33,7 @@ from router_service.domain.call import Call
 from router_service.domain.event import Observer
 from router_service.telemetry import semconv
 from router_service.telemetry.export import BatchSink, DirectSink, Rarely
+from router_service.telemetry.histogram import show_histograms
 from router_service.telemetry.metrics import Metrics
 from router_service.telemetry.observer import AuditObserver, CallObserver, Failures
 from router_service.telemetry.sampling import TailSampler
@@ -142,31 +142,29 @@ class Telemetry:
 
     def _metering(self, resource: Resource, reader: MetricReader | None) -> MeterProvider:
         settings = self._settings
-        readers = [reader] if reader is not None else []
+        readers: list[MetricReader] = [reader] if reader is not None else []
         if endpoint := _endpoint(settings, OTEL_EXPORTER_OTLP_METRICS_ENDPOINT):
             _quieten()
             exporter = OTLPMetricExporter(endpoint, _insecure(settings), headers=_headers(settings))
             self._otlp_exporters.append(exporter)
             readers.append(PeriodicExportingMetricReader(exporter, settings.metrics_interval * 1000))
-        self._has_readers = bool(readers)
+        self._readers = readers
         return MeterProvider(
             readers,
             resource,
             shutdown_on_exit=False,
-            views=[
-                View(instrument_name=name, aggregation=ExplicitBucketHistogramAggregation(buckets))
-                for name, buckets in semconv.BUCKETS.items()
-            ],
             # An exemplar would point to a trace that may not be kept.
             exemplar_filter=AlwaysOffExemplarFilter(),
         )
 
     def _make_metrics(self, features: Iterable[str]) -> Metrics | None:
-        if not self._has_readers:
+        if not self._readers:
             return None
         meter = self._meter_provider.get_meter(semconv.SCOPE, schema_url=semconv.SCHEMA_URL)
         metrics = Metrics(meter, dropped_spans=self.dropped_spans, observer_failures=lambda: self._failures.count)
         metrics.features = frozenset(features)
+        for reader in self._readers:
+            show_histograms(reader, semconv.SCOPE, metrics.histograms)
         return metrics
 
     def _make_tracing(self, resource: Resource, now: Callable[[], int]) -> Tracing:
