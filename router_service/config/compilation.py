@@ -323,6 +323,7 @@ def _policy(
         retries=Retries(**shape.retries.model_dump()),
         complexities=frozenset(one.lower() for one in shape.complexities),
         stream_upstream=shape.stream_upstream,
+        recovery=shape.recovery,
     )
 
 

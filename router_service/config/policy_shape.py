@@ -21,7 +21,7 @@ from router_service.config.shape import (
     listed,
 )
 from router_service.domain.deployment import Capability, Retention
-from router_service.domain.policy import StickyKey, Strategy
+from router_service.domain.policy import Recovery, StickyKey, Strategy
 
 _COMPARISON = re.compile(r"(>=|<=|==?|>|<)\s*(\d[\d_]*)")
 _COMPARISONS = r"\s*(?:(?:>=|<=|==?|>|<)\s*\d[\d_]*\s*,?\s*)+"
@@ -204,6 +204,11 @@ class PolicyShape(Shape):
         default=True,
         description="Ask providers for streams also where the caller wants one message, so that silence is noticed "
         "in time and a cancelled answer can be accounted for.",
+    )
+    recovery: Recovery = Field(
+        default=Recovery.FAIL,
+        description="What becomes of a stream that breaks after output: fail ends it with STREAM_TRUNCATED; restart "
+        "lets another attempt answer anew, where the caller accepts that what it has seen is discarded.",
     )
 
 

@@ -28,6 +28,13 @@ class StickyKey(StrEnum):
     TENANT = "tenant"
 
 
+class Recovery(StrEnum):
+    """What becomes of a stream that breaks after the caller has seen output."""
+
+    FAIL = "fail"
+    RESTART = "restart"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextMatch:
     """Accepts a value that is one of `any_of` (if given) and none of `none_of`. Both are lower case."""
@@ -112,7 +119,7 @@ class Policy:
     `baseline` is what "saved" is measured against. `sticky` keeps later turns of a conversation on the deployment
     that served the earlier ones. `regions`, empty, allows all. `complexities` are the labels callers may give.
     `stream_upstream` asks providers for streams also where the caller wants one message: silence is noticed in time
-    and a cancelled answer can be accounted for.
+    and a cancelled answer can be accounted for. `recovery` RESTART holds for callers that accept discards only.
     """
 
     name: str
@@ -127,6 +134,7 @@ class Policy:
     retries: Retries = Retries()
     complexities: frozenset[str] = frozenset()
     stream_upstream: bool = True
+    recovery: Recovery = Recovery.FAIL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

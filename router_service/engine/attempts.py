@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 from router_service.domain.decision import Candidate
 from router_service.domain.error import UpstreamError, UpstreamFault
-from router_service.domain.event import AttemptStarted, Delta, Deltas
+from router_service.domain.event import AttemptStarted, Delta
 from router_service.domain.money import Billed, Usage
 from router_service.domain.receipt import Attempt, AttemptOutcome, AttemptReason
 from router_service.domain.upstream import Provider, Reply, UpstreamRequest
@@ -125,11 +125,10 @@ class Attempts:
                 if run.first_output_at is None:
                     run.first_output_at = progress.first_output_at
             if run.call.stream:
-                run.committed = True
                 # A slow reader is not the provider's silence: only the end of the attempt bounds it.
                 phase = _Phase.END
                 watchdog.reschedule(budget.ends_at)
-                await run.tell(Deltas(attempt=progress.number, deltas=deltas))
+                await run.show(progress.number, deltas)
             stall_at = monotonic() + budget.stall
             if stall_at < budget.ends_at:
                 phase = _Phase.MORE_OUTPUT

@@ -165,7 +165,7 @@ class Engine:
         retries = RetryPlan(
             policy.retries,
             time_left=run.time_left,
-            allowed=lambda: not run.committed and len(run.attempts) < policy.retries.max_attempts,
+            allowed=lambda: run.may_try_again and len(run.attempts) < policy.retries.max_attempts,
             random=self._random,
             sleep=self._sleep,
         )
@@ -179,7 +179,7 @@ class Engine:
                 errors.append(error)
                 queue = _worth_asking(queue, after=error, failed=candidate)
                 if (
-                    run.committed
+                    not run.may_try_again
                     or not queue
                     or len(run.attempts) >= policy.retries.max_attempts
                     or not may_fall_back(error, on_content_filter=policy.fallback_on_content_filter)
@@ -273,7 +273,7 @@ def _final_error(run: CallRun, candidate: Candidate, errors: list[UpstreamError]
             f"The deadline passed after {tried}; the last one: {last.message} Allow more time, or a faster model.",
             metadata=metadata,
         )
-    if run.committed:
+    if run.shown is not None:
         return AttemptsFailed(
             f"The stream of {candidate.deployment.id} broke after output had been sent: {last.message} "
             "What arrived is not the whole answer; send the call again.",

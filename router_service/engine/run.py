@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from router_service.domain.call import Call
 from router_service.domain.chat import FinishReason
 from router_service.domain.decision import Decision
-from router_service.domain.error import STATUS_NAMES, RouterError
-from router_service.domain.event import AttemptFinished, CallStarted, Decided, Emit, Event, Finished, Observer
+from router_service.domain.error import STATUS_NAMES, Reason, RouterError
+from router_service.domain.event import (
+    AttemptDiscarded,
+    AttemptFinished,
+    CallStarted,
+    Decided,
+    Delta,
+    Deltas,
+    Emit,
+    Event,
+    Finished,
+    Observer,
+)
 from router_service.domain.money import Usage
+from router_service.domain.policy import Recovery
 from router_service.domain.receipt import Attempt, Receipt
 from router_service.domain.upstream import Reply
 from router_service.spend.cost import baseline_cost, total_cost
@@ -28,8 +40,7 @@ class Clock:
 class CallRun:
     """What is known of a call while it runs.
 
-    `committed` is true once the caller has seen output: from then on nothing may be repeated behind its back.
-    `deadline` is on the monotonic clock.
+    `shown` is the number of the attempt whose output the caller sees, if any. `deadline` is on the monotonic clock.
     """
 
     def __init__(self, call: Call, *, deadline: float, clock: Clock, observer: Observer, emit: Emit) -> None:
@@ -40,7 +51,7 @@ class CallRun:
         self.operation_id = secrets.token_hex(12)
         self.decision: Decision | None = None
         self.attempts: list[Attempt] = []
-        self.committed = False
+        self.shown: int | None = None
         self.first_output_at: float | None = None
         self.started_at = clock.wall()
         self._began = clock.monotonic()
@@ -60,6 +71,21 @@ class CallRun:
         """Keep and announce the decision."""
         self.decision = decision
         await self.tell(Decided(decision=decision, duration=self.clock.monotonic() - self._began))
+
+    @property
+    def may_try_again(self) -> bool:
+        """Whether another attempt is possible: nothing may be repeated behind the back of a caller that saw output."""
+        if self.shown is None:
+            return True
+        assert self.decision is not None
+        return self.decision.policy.recovery is Recovery.RESTART and self.call.wishes.accept_discard
+
+    async def show(self, attempt: int, deltas: Sequence[Delta]) -> None:
+        """Pass output on to the caller. What another attempt showed before is taken back first."""
+        if self.shown is not None and self.shown != attempt:
+            await self.tell(AttemptDiscarded(attempt=self.shown, reason=Reason.STREAM_TRUNCATED))
+        self.shown = attempt
+        await self.tell(Deltas(attempt=attempt, deltas=deltas))
 
     async def announce(self, finished: Finished) -> None:
         """Tell the caller that the call ended; observers know already."""

@@ -13,7 +13,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from llmrouter import AsyncClient, DeadlineExceeded, InvalidRequest, NotFound, RouterError, Unavailable
 from llmrouter.v1 import receipt_pb2
 from llmrouter.v1.decision_pb2 import Decision
-from llmrouter.v1.stream_pb2 import AttemptStarted, Finished, TextDelta
+from llmrouter.v1.stream_pb2 import AttemptDiscarded, AttemptStarted, Finished, TextDelta
 from router_service.app import Application
 from router_service.simulator.server import Simulator
 from router_service.telemetry.tree import SpanCollector
@@ -138,6 +138,23 @@ async def test_a_cut_after_output_is_never_a_success(router):
     assert attempt.error_type == "stream_interrupted"
     assert attempt.cost_nano_usd > 0
     assert attempt.cost_status == receipt_pb2.COST_STATUS_PARTIAL
+
+
+async def test_a_cut_after_output_restarts_where_policy_and_caller_allow_it(tmp_path):
+    configuration = CONFIGURATION.replace("    baseline: gpt-4o", "    baseline: gpt-4o\n    recovery: restart")
+    async with running(tmp_path, configuration) as router:
+        router.simulator.fail("gpt-4o", "end_without_finish", after_tokens=3, times=2)
+        kept, discarded = [], []
+        async with router.client.stream("Tell me a story.", accept_discard=True) as stream:
+            async for event in stream:
+                if isinstance(event, AttemptDiscarded):
+                    discarded.append(event)
+                    kept.clear()
+                elif isinstance(event, TextDelta):
+                    kept.append(event.text)
+        assert [event.attempt for event in discarded] == [1, 2]
+        assert "".join(kept) == stream.finished.message.parts[0].text
+        assert stream.finished.receipt.provider == "deepseek"
 
 
 async def test_a_silent_provider_costs_only_its_share_of_the_deadline(router):

@@ -24,7 +24,7 @@ from llmrouter.v1.router_service_pb2 import (
 RequestT = TypeVar("RequestT")
 
 _CALLER = ("feature", "tier", "task_type", "user", "conversation_id", "language", "complexity", "labels")
-_ROUTING = ("policy", "max_cost_nano_usd", "decision_token")
+_ROUTING = ("policy", "max_cost_nano_usd", "decision_token", "accept_discard")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from router_service.domain.chat import Chat, FinishReason, Message, Role, TextPa
 from router_service.domain.deployment import Deployment, Price, Rate
 from router_service.domain.error import AttemptsFailed, DeadlineExceeded, Reason, UpstreamError, UpstreamFault
 from router_service.domain.event import (
+    AttemptDiscarded,
     AttemptFinished,
     AttemptStarted,
     CallStarted,
@@ -21,7 +22,7 @@ from router_service.domain.event import (
     TextDelta,
 )
 from router_service.domain.money import CostStatus, Usage
-from router_service.domain.policy import Policy, Retries, Rule, StickyKey, Timeouts, When
+from router_service.domain.policy import Policy, Recovery, Retries, Rule, StickyKey, Timeouts, When
 from router_service.domain.receipt import AttemptOutcome, AttemptReason
 from router_service.engine.complete import Engine, Runtime
 from router_service.engine.receipts import ReceiptStore
@@ -298,6 +299,39 @@ async def test_a_stream_cut_after_output_fails_loudly_with_its_cost():
     assert attempt.outcome is AttemptOutcome.ERROR
     assert attempt.usage.estimated
     assert attempt.cost.total > 0
+
+
+async def test_a_stream_cut_after_output_restarts_for_a_caller_that_accepts_discards():
+    world = World({"a": [CUT], "b": [Says("Whole")]}, policy_changes={"recovery": Recovery.RESTART})
+    edge = Recorder()
+    answer = await world.engine.complete(call(stream=True, wishes=Wishes(accept_discard=True)), edge)
+    assert answer.message.text == "Whole"
+    shown = [event for event in edge.events if isinstance(event, Deltas | AttemptDiscarded)]
+    # "a" is asked twice: a cut is retried once before the fallback.
+    assert [(type(event).__name__, event.attempt) for event in shown] == [
+        ("Deltas", 1),
+        ("AttemptDiscarded", 1),
+        ("Deltas", 2),
+        ("AttemptDiscarded", 2),
+        ("Deltas", 3),
+    ]
+    assert [attempt.cost_status for attempt in answer.receipt.attempts[:2]] == [CostStatus.PARTIAL] * 2
+
+
+async def test_a_restart_nobody_can_carry_out_discards_nothing():
+    world = World({"a": [CUT, busy()], "b": [busy()]}, policy_changes={"recovery": Recovery.RESTART})
+    edge = Recorder()
+    with pytest.raises(AttemptsFailed) as raised:
+        await world.engine.complete(call(stream=True, wishes=Wishes(accept_discard=True)), edge)
+    assert raised.value.reason is Reason.STREAM_TRUNCATED
+    assert not edge.of(AttemptDiscarded)
+
+
+async def test_a_caller_that_cannot_discard_gets_no_restart():
+    world = World({"a": [CUT], "b": [Says()]}, policy_changes={"recovery": Recovery.RESTART})
+    with pytest.raises(AttemptsFailed) as raised:
+        await world.engine.complete(call(stream=True), Recorder())
+    assert raised.value.reason is Reason.STREAM_TRUNCATED
 
 
 async def test_a_stream_cut_before_output_falls_back_unseen():
