@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.environment_variables import (
     OTEL_EXPORTER_OTLP_ENDPOINT,
     OTEL_EXPORTER_OTLP_METRICS_ENDPOINT,
@@ -31,7 +30,7 @@ from opentelemetry.trace import NoOpTracer, Tracer
 from router_service.config.configuration import TelemetrySettings
 from router_service.domain.call import Call
 from router_service.domain.event import Observer
-from router_service.telemetry import semconv
+from router_service.telemetry import otlp, semconv
 from router_service.telemetry.export import BatchSink, DirectSink, Rarely
 from router_service.telemetry.histogram import show_histograms
 from router_service.telemetry.metrics import Metrics
@@ -68,7 +67,7 @@ class Telemetry:
         self._settings = settings
         self._failures = Failures()
         self._sinks: list[BatchSink | DirectSink] = []
-        self._otlp_exporters: list[OTLPSpanExporter | OTLPMetricExporter] = []
+        self._otlp_exporters: list[otlp.SpanExporter | OTLPMetricExporter] = []
         self._sampler = TailSampler(self._hand_on, ratio=settings.sample_ratio, slow_seconds=settings.slow_seconds)
         resource = _resource(settings.service_name, version)
         self._meter_provider = self._metering(resource, metric_reader)
@@ -77,7 +76,7 @@ class Telemetry:
             self._sinks.append(DirectSink(span_exporter))
         if endpoint := _endpoint(settings, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT):
             _quieten()
-            exporter = OTLPSpanExporter(endpoint, _insecure(settings), headers=_headers(settings))
+            exporter = otlp.SpanExporter(endpoint, _insecure(settings), headers=_headers(settings))
             self._otlp_exporters.append(exporter)
             self._sinks.append(BatchSink(exporter, self._meter_provider))
         self._tracing = self._make_tracing(resource, now) if self._sinks else None
