@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -16,6 +16,8 @@ from router_service.simulator import tokens
 from router_service.simulator.answers import answer, thoughts
 from router_service.simulator.models import SimulatedModel
 from router_service.simulator.structured import instance
+
+_SEPARATORS = "\u2028\u2029\u0085"
 
 
 class Refused(Exception):
@@ -112,6 +114,14 @@ def complete(model: SimulatedModel, body: Mapping[str, Any], cache: PromptCache)
     ceiling = min(limit or model.max_output_tokens, model.max_output_tokens)
     cached = cache.cached_tokens(model, messages)
     return _bounded(reasoning, text, calls, ceiling=ceiling, prompt_tokens=prompt_tokens, cached=cached)
+
+
+def separated(completion: Completion) -> Completion:
+    """The same answer with a character after each token that some take for the end of a line."""
+    return replace(
+        completion,
+        text=tuple(piece + _SEPARATORS[number % len(_SEPARATORS)] for number, piece in enumerate(completion.text)),
+    )
 
 
 class _Plan:

@@ -11,7 +11,7 @@ import msgspec
 from router_service.domain.money import Usage
 from router_service.simulator import in_band, wire
 from router_service.simulator.completion import Completion
-from router_service.simulator.faults import Fault, FaultKind
+from router_service.simulator.faults import ErrorStyle, Fault, FaultKind
 from router_service.simulator.http import Exchange
 from router_service.simulator.journal import Entry, Journal, Outcome
 from router_service.simulator.models import SimulatedModel
@@ -127,6 +127,8 @@ class Delivery:
                 await self._send(data[: len(data) // 2] + envelope.dialect.separator)
             case FaultKind.IN_BAND_ERROR:
                 await self._send(in_band.event(fault.style, envelope))
+                if self._entry.tokens_sent == 0 and fault.style is ErrorStyle.LLAMA_CPP:
+                    self._produced = Usage  # a prompt that does not fit was never worked on
                 self._complete(Outcome.BROKEN)
             case FaultKind.DONE_WITHOUT_FINISH:
                 await self._send(b"data: [DONE]\n\n")
@@ -144,6 +146,8 @@ class Delivery:
         match kind:
             case FaultKind.IN_BAND_ERROR if fault:
                 answer = in_band.body(fault.style, envelope)
+                if fault.style is ErrorStyle.LLAMA_CPP:
+                    self._produced = Usage
             case FaultKind.END_WITHOUT_FINISH | FaultKind.DONE_WITHOUT_FINISH:
                 answer["choices"][0]["finish_reason"] = None
             case FaultKind.HUGE_LINE if fault:

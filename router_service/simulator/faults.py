@@ -53,6 +53,8 @@ class FaultKind(StrEnum):
     DRIP = "drip"
     HUGE_LINE = "huge_line"
     PING_FLOOD = "ping_flood"
+    LINE_SEPARATORS = "line_separators"
+    """No failure: text with U+2028, U+0085 and their like, which end no line of a stream."""
 
 
 class ErrorStyle(StrEnum):

@@ -31,7 +31,7 @@ class Entry:
 
     `received_at` is when the whole request had arrived. `disconnected_at` is when the client's end of the connection
     went away before the response was complete. `bytes_sent` counts what was handed to the socket, `tokens_sent` the
-    output tokens in it. `billed` is what the provider charges; `usage_reported` says whether it told the client.
+    output tokens in it. `intended` is the whole text that was meant to be said. `billed` is what the provider charges; `usage_reported` says whether it told the client.
     `header_names` are lower case; header values, such as keys, are not kept.
     """
 
@@ -48,6 +48,7 @@ class Entry:
     fault: Fault | None = None
     status: int | None = None
     outcome: Outcome = Outcome.OPEN
+    intended: str = ""
     bytes_sent: int = 0
     tokens_sent: int = 0
     billed: Usage = Usage()

@@ -12,7 +12,7 @@ from typing import Any, Self
 import msgspec
 
 from router_service.simulator import bulk, rejections
-from router_service.simulator.completion import PromptCache, Refused, complete
+from router_service.simulator.completion import PromptCache, Refused, complete, separated
 from router_service.simulator.delivery import Delivery
 from router_service.simulator.dialects import OPENAI
 from router_service.simulator.faults import Fault, FaultKind
@@ -167,6 +167,9 @@ class Simulator:
                 param="model",
             )
         completion = complete(model, body, self._cache)
+        if fault is not None and fault.kind is FaultKind.LINE_SEPARATORS:
+            completion, fault = separated(completion), None
+        entry.intended = "".join(completion.text)
         envelope = Envelope(
             id=f"chatcmpl-{entry.id:012x}", model=model.name, created=int(self._now()), dialect=model.dialect
         )

@@ -293,3 +293,28 @@ async def test_a_header_asks_for_a_fault_and_an_unreadable_one_is_refused(
         wanted = {"x-simulate-fault": wish}
         async with http.post(provider.base_url + "/chat/completions", json=chat("m"), headers=wanted) as response:
             assert response.status == status
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_line_separators_are_in_the_text_that_the_journal_says_was_meant(
+    provider: Simulator, chat: Any, stream: bool
+) -> None:
+    provider.fail("m", FaultKind.LINE_SEPARATORS)
+    received = (await raw(provider, chat("m", stream=stream))).decode()
+    entry = provider.journal[0]
+    assert all(separator in entry.intended and separator in received for separator in "\u2028\u2029\u0085")
+    assert (entry.outcome, entry.usage_reported) == (Outcome.FINISHED, not stream)
+
+
+async def test_the_journal_keeps_what_was_meant_of_an_answer_that_was_cut(provider: Simulator, chat: Any) -> None:
+    provider.fail("m", FaultKind.END_WITHOUT_FINISH, after_tokens=3)
+    received = await raw(provider, chat("m", stream=True))
+    assert contents(received) == 3
+    assert len(provider.journal[0].intended) > 20
+
+
+async def test_a_prompt_that_does_not_fit_is_not_billed(provider: Simulator, chat: Any) -> None:
+    provider.fail("m", FaultKind.IN_BAND_ERROR, style="llama_cpp", times=2)
+    for stream in (True, False):
+        await raw(provider, chat("m", stream=stream))
+    assert [entry.billed.input_tokens for entry in provider.journal] == [0, 0]
