@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-import grpc
-import grpc.aio
-
 from router_service.domain.error import Draining, Overloaded
-from router_service.rpc.handlers import Handler, WrappedHandlers, behavior_of, with_behavior
+from router_service.rpc.handlers import Handler, Layer, behavior_of, with_behavior
 from router_service.rpc.ports import Context
 
 # Long enough to spread a crowd, short enough that nobody gives up.
 _COME_BACK_AFTER = 1.0
 
 
-class Admission(grpc.aio.ServerInterceptor):
+class Admission(Layer):
     """Counts the calls of one service and refuses those past the cap, or all of them once draining.
 
     Its methods are coroutines. Other services, such as health, are not its business.
     """
 
     def __init__(self, service: str, max_concurrent_calls: int) -> None:
+        super().__init__()
         self._prefix = f"/{service}/"
         self._max_concurrent_calls = max_concurrent_calls
         self._draining = False
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._counted = WrappedHandlers(self._count)
 
     @property
     def in_flight(self) -> int:
@@ -45,18 +41,10 @@ class Admission(grpc.aio.ServerInterceptor):
         """Wait until no call is being served."""
         await self._idle.wait()
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        handler = await continuation(handler_call_details)
-        method = handler_call_details.method
-        if handler is None or not method.startswith(self._prefix):
+    def wrap(self, method: str, handler: Handler) -> Handler:
+        """The handler, counted and refused where it is one of the service's."""
+        if not method.startswith(self._prefix):
             return handler
-        return self._counted.get(method, handler)
-
-    def _count(self, handler: Handler) -> Handler:
         behavior = behavior_of(handler)
 
         async def counted(request: Any, context: Context) -> Any:

@@ -1,4 +1,4 @@
-"""The interceptor through which every error leaves: nothing unexpected reaches a client as it was raised."""
+"""The layer through which every error leaves: nothing unexpected reaches a client as it was raised."""
 
 from __future__ import annotations
 
@@ -6,48 +6,35 @@ import asyncio
 import inspect
 import logging
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any, NoReturn
 
-import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
 from router_service.domain.error import InvalidRequest, RouterError, Violation
 from router_service.rpc.errors import FailedCall, refusal
-from router_service.rpc.handlers import Behavior, Deserializer, Handler, WrappedHandlers, behavior_of, with_behavior
+from router_service.rpc.handlers import Behavior, Deserializer, Handler, Layer, behavior_of, with_behavior
 from router_service.rpc.ports import Context
 from router_service.rpc.request_id import assigned_request_id
 
 logger = logging.getLogger("llmrouter.rpc")
 
 
-class CatchAll(grpc.aio.ServerInterceptor):
+class CatchAll(Layer):
     """Turns whatever a handler raises into a status, and refuses requests that are not protobuf.
 
-    Interceptors before it see the final status. Handlers raise, they never abort.
+    Layers outside it see the final status. Handlers raise, they never abort.
     """
 
-    def __init__(self) -> None:
-        self._guarded = WrappedHandlers(guarded)
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        handler = await continuation(handler_call_details)
-        return None if handler is None else self._guarded.get(handler_call_details.method, handler)
-
-
-def guarded(handler: Handler) -> Handler:
-    """The handler, of whatever kind, with its errors translated."""
-    behavior = behavior_of(handler)
-    if handler.request_streaming:
-        # The iterator parses as it goes, inside grpc.
-        return with_behavior(handler, _guard(behavior, None), handler.request_deserializer)
-    return with_behavior(handler, _guard(behavior, handler.request_deserializer), None)
+    def wrap(self, method: str, handler: Handler) -> Handler:
+        """The handler, of whatever kind, with its errors translated."""
+        behavior = behavior_of(handler)
+        if handler.request_streaming:
+            # The iterator parses as it goes, inside grpc.
+            return with_behavior(handler, _guard(behavior, None), handler.request_deserializer)
+        return with_behavior(handler, _guard(behavior, handler.request_deserializer), None)
 
 
 def _guard(behavior: Behavior, parse: Deserializer | None) -> Behavior:

@@ -1,11 +1,13 @@
-"""gRPC method handlers: the function behind one, and the same handler with another function."""
+"""gRPC method handlers: the function behind one, the same handler with another function, and layers around it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 import grpc
+import grpc.aio
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Behavior: TypeAlias = Callable[..., Any]
@@ -38,16 +40,41 @@ def with_behavior(handler: Handler, behavior: Behavior, deserializer: Deserializ
     return make(behavior, request_deserializer=deserializer, response_serializer=handler.response_serializer)
 
 
-class WrappedHandlers:
-    """Wraps each method's handler once, not once a call."""
+class Layer(grpc.aio.ServerInterceptor, ABC):
+    """An interceptor that wraps the handler of a method once, not once a call."""
 
-    def __init__(self, wrap: Callable[[Handler], Handler]) -> None:
-        self._wrap = wrap
+    def __init__(self) -> None:
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
 
-    def get(self, method: str, handler: Handler) -> Handler:
-        """The wrapped handler of a method."""
+    @abstractmethod
+    def wrap(self, method: str, handler: Handler) -> Handler:
+        """The handler to use instead; `method` is such as "/package.Service/Method"."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Wrap the handler that the next interceptor found."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        method = handler_call_details.method
         known = self._wrapped.get(method)
         if known is None or known[0] is not handler:
-            known = self._wrapped[method] = (handler, self._wrap(handler))
+            known = self._wrapped[method] = (handler, self.wrap(method, handler))
         return known[1]
+
+
+class Layers(Layer):
+    """Several layers as one, the outermost first: grpc then asks one interceptor a call."""
+
+    def __init__(self, *layers: Layer) -> None:
+        super().__init__()
+        self._layers = layers
+
+    def wrap(self, method: str, handler: Handler) -> Handler:
+        """The handler within all layers."""
+        for layer in reversed(self._layers):
+            handler = layer.wrap(method, handler)
+        return handler

@@ -17,6 +17,7 @@ from router_service.config.configuration import ServerSettings
 from router_service.rpc.address import CannotServe, check_address
 from router_service.rpc.admission import Admission
 from router_service.rpc.catch_all import CatchAll
+from router_service.rpc.handlers import Layers
 from router_service.rpc.health import Health
 from router_service.rpc.servicer import SERVICE, RouterServicer
 from router_service.rpc.tls import CertificateFiles
@@ -56,7 +57,7 @@ class GrpcServer:
         self._health = Health([SERVICE])
         self._admission = Admission(SERVICE, settings.max_concurrent_calls)
         self._server = grpc.aio.server(
-            interceptors=[*interceptors, CatchAll(), self._admission], options=_options(settings)
+            interceptors=[*interceptors, Layers(CatchAll(), self._admission)], options=_options(settings)
         )
         router_service_pb2_grpc.add_RouterServiceServicer_to_server(servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

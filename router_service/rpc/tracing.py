@@ -9,26 +9,24 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
-from opentelemetry.context import Context
+from opentelemetry.context import Context as TraceContext
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from router_service.rpc.handlers import Handler, Layer, behavior_of, with_behavior
+from router_service.rpc.ports import Context
 from router_service.telemetry import semconv
 from router_service.telemetry.setup import Telemetry
-
-if TYPE_CHECKING:
-    Handler = grpc.RpcMethodHandler[Any, Any]
-    HandlerContext = grpc.aio.ServicerContext[Any, Any]
 
 _UNTRACED = ("/grpc.health.", "/grpc.reflection.")
 _CONTEXT_KEYS = frozenset({"traceparent", "tracestate", "baggage"})
@@ -39,55 +37,32 @@ _DEADLINE_SLACK = 0.02
 _SERVER_ERRORS = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
 
 
-class TracingInterceptor(grpc.aio.ServerInterceptor):
-    """Traces and times every RPC but health checks and reflection. Register it first, outside all others."""
+class TracingInterceptor(Layer):
+    """Traces and times every RPC but health checks and reflection. Put it outside all other layers."""
 
     def __init__(self, telemetry: Telemetry) -> None:
+        super().__init__()
         self._telemetry = telemetry
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        """Wrap the handler that the next interceptor found."""
-        handler = await continuation(handler_call_details)
-        method = handler_call_details.method
-        if handler is None or not self._telemetry.enabled or method.startswith(_UNTRACED):
+    def wrap(self, method: str, handler: Handler) -> Handler:
+        """The handler within a span."""
+        if not self._telemetry.enabled or method.startswith(_UNTRACED):
             return handler
-        return self._wrap(handler, method.lstrip("/"))
+        serve = behavior_of(handler)
+        telemetry, name = self._telemetry, method.lstrip("/")
 
-    def _wrap(self, handler: Handler, method: str) -> Handler:
-        serve, make = _behaviour(handler)
-        if serve is None:
-            return handler
-        telemetry = self._telemetry
-
-        async def answer(request: Any, context: HandlerContext) -> Any:
-            with _Rpc(telemetry, method, context):
+        async def answer(request: Any, context: Context) -> Any:
+            with _Rpc(telemetry, name, context):
                 return await serve(request, context)
 
-        async def generate(request: Any, context: HandlerContext) -> AsyncIterator[Any]:
-            with _Rpc(telemetry, method, context):
+        async def generate(request: Any, context: Context) -> AsyncIterator[Any]:
+            with _Rpc(telemetry, name, context):
                 async with aclosing(serve(request, context)) as responses:
                     async for response in responses:
                         yield response
 
-        return make(
-            generate if inspect.isasyncgenfunction(serve) else answer,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
-
-
-def _behaviour(handler: Handler) -> tuple[Any, Callable[..., Handler]]:
-    if handler.request_streaming and handler.response_streaming:
-        return handler.stream_stream, grpc.stream_stream_rpc_method_handler
-    if handler.request_streaming:
-        return handler.stream_unary, grpc.stream_unary_rpc_method_handler
-    if handler.response_streaming:
-        return handler.unary_stream, grpc.unary_stream_rpc_method_handler
-    return handler.unary_unary, grpc.unary_unary_rpc_method_handler
+        traced = generate if inspect.isasyncgenfunction(serve) else answer
+        return with_behavior(handler, traced, handler.request_deserializer)
 
 
 class _Rpc:
@@ -95,7 +70,7 @@ class _Rpc:
 
     __slots__ = ("_began", "_context", "_method", "_span", "_telemetry")
 
-    def __init__(self, telemetry: Telemetry, method: str, context: HandlerContext) -> None:
+    def __init__(self, telemetry: Telemetry, method: str, context: Context) -> None:
         self._telemetry = telemetry
         self._method = method
         self._context = context
@@ -131,16 +106,16 @@ class _Rpc:
         self._telemetry.observe_rpc(self._method, status, error, time.perf_counter() - self._began)
 
 
-def _remote_context(metadata: Iterable[tuple[str, str | bytes]]) -> Context:
+def _remote_context(metadata: Iterable[tuple[str, str | bytes]]) -> TraceContext:
     carrier: dict[str, list[str]] = {}
     for key, value in metadata:
         if key in _CONTEXT_KEYS and isinstance(value, str):
             carrier.setdefault(key, []).append(value)
     # An explicit empty context: what is current here belongs to no caller.
-    return _PROPAGATOR.extract(carrier, Context()) if carrier else Context()
+    return _PROPAGATOR.extract(carrier, TraceContext()) if carrier else TraceContext()
 
 
-def status_of(context: HandlerContext, exc: BaseException | None) -> str:
+def status_of(context: Context, exc: BaseException | None) -> str:
     """The name of the status code that a caller sees of a handler left with `exc`."""
     if isinstance(exc, asyncio.CancelledError | GeneratorExit):
         remaining = context.time_remaining()
