@@ -74,7 +74,6 @@ class Application:
         address: str | None = None,
         span_exporter: SpanExporter | None = None,
     ) -> None:
-        loop = asyncio.get_running_loop()
         self._holder = ConfigurationHolder(lambda: read_configuration(file, environ), on_change=self._use)
         configuration = self._holder.current
         server = configuration.server if address is None else replace(configuration.server, address=address)
@@ -92,7 +91,7 @@ class Application:
             observe=self._telemetry.observer,
             signer=TokenSigner(key.reveal if key else None, configuration.decision_tokens.ttl, time.time),
             receipts=ReceiptStore(server.receipts_kept),
-            clock=Clock(monotonic=loop.time, wall=time.time),
+            clock=Clock(monotonic=time.monotonic, wall=time.time),
             random=random.random,
         )
         self._telemetry.observe_health(self.engine.open_circuits)
@@ -152,5 +151,7 @@ class Application:
         self._providers.update(configuration.providers)
         self.engine.use(self._runtime(configuration))
         self._telemetry.set_features(configuration.features)
-        if configuration.server != self._holder.current.server:
-            logger.warning("changes under `server` take effect at the next start")
+        current = self._holder.current
+        for section in ("server", "telemetry", "decision_tokens"):
+            if getattr(configuration, section) != getattr(current, section):
+                logger.warning("changes under `%s` take effect at the next start", section)

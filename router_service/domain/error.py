@@ -161,12 +161,16 @@ class UpstreamFault(StrEnum):
     TOTAL_TIMEOUT = "timeout"
 
 
+_TOLD_BY_NAME = frozenset({UpstreamFault.CONTENT_FILTER, UpstreamFault.CONTEXT_LENGTH})
+
+
 class UpstreamError(Exception):
     """One attempt failed.
 
     `message` is the router's own words; the upstream's body is never kept. `status` is the HTTP status where there
     was one. `retry_after` is the provider's hint in seconds, `None` where it gave none. `retryable` is the
-    provider's own word on trying again (`x-should-retry`), `None` where it gave none.
+    provider's own word on trying again (`x-should-retry`), `None` where it gave none. `blameless` says that the
+    failure says nothing about the deployment's health.
     """
 
     def __init__(
@@ -178,6 +182,7 @@ class UpstreamError(Exception):
         retry_after: float | None = None,
         retryable: bool | None = None,
         code: str = "",
+        blameless: bool = False,
     ) -> None:
         super().__init__(message)
         self.fault = fault
@@ -186,10 +191,13 @@ class UpstreamError(Exception):
         self.retry_after = retry_after
         self.retryable = retryable
         self.code = code
+        self.blameless = blameless
 
     @property
     def error_type(self) -> str:
-        """What telemetry and receipts call it: the HTTP status where there was one, else the fault."""
+        """What telemetry and receipts call it: the HTTP status where it says enough, else the fault."""
+        if self.fault in _TOLD_BY_NAME:
+            return self.fault.value
         return str(self.status) if self.status is not None and self.status >= 400 else self.fault.value
 
 

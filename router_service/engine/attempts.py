@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
 
 from router_service.domain.decision import Candidate
 from router_service.domain.error import UpstreamError, UpstreamFault
@@ -17,23 +16,9 @@ from router_service.engine.deadline import AttemptBudget, plan_attempt
 from router_service.engine.health import HealthBook
 from router_service.engine.run import CallRun
 from router_service.engine.taxonomy import TAXONOMY
+from router_service.engine.watchdog import Watchdog
 from router_service.routing.tokens import estimate_text_tokens
 from router_service.spend.cost import attempt_cost
-
-
-class _Phase(Enum):
-    """What an attempt is waiting for when its watchdog bites."""
-
-    FIRST_OUTPUT = auto()
-    MORE_OUTPUT = auto()
-    END = auto()
-
-
-_TIMEOUTS = {
-    _Phase.FIRST_OUTPUT: (UpstreamFault.FIRST_TOKEN_TIMEOUT, "sent no output"),
-    _Phase.MORE_OUTPUT: (UpstreamFault.STALL, "stopped sending output"),
-    _Phase.END: (UpstreamFault.TOTAL_TIMEOUT, "did not finish"),
-}
 
 
 @dataclass(slots=True)
@@ -79,24 +64,24 @@ class Attempts:
                 max_output_tokens=candidate.token_limit.applied,
             )
         )
-        self._health.dispatched(deployment.id)
+        dispatch = self._health.dispatched(deployment.id)
         reply = Reply()
         try:
             await self._send(run, candidate, progress, reply, fallbacks_left)
         except UpstreamError as error:
-            self._health.failed(deployment.id, error)
+            self._health.failed(dispatch, error)
             self._record(run, candidate, progress, reply, AttemptOutcome.ERROR, error)
             raise
         except asyncio.CancelledError:
-            self._health.abandoned(deployment.id)
+            self._health.abandoned(dispatch)
             self._record(run, candidate, progress, reply, AttemptOutcome.CANCELLED, None)
             raise
         except BaseException:
-            self._health.abandoned(deployment.id)
+            self._health.abandoned(dispatch)
             defect = UpstreamError(UpstreamFault.MALFORMED, "The router failed while reading the answer.")
             self._record(run, candidate, progress, reply, AttemptOutcome.ERROR, defect)
             raise
-        self._health.succeeded(deployment.id)
+        self._health.succeeded(dispatch)
         self._record(run, candidate, progress, reply, AttemptOutcome.SUCCESS, None)
         return reply
 
@@ -115,43 +100,32 @@ class Attempts:
         )
         request = self._request(run, candidate, progress, budget)
         provider = self._providers[candidate.deployment.provider]
-        phase = _Phase.FIRST_OUTPUT if streamed else _Phase.END
         monotonic = run.clock.monotonic
+        watchdog = Watchdog(
+            candidate.deployment.id,
+            budget,
+            policy.timeouts,
+            deadline=run.deadline,
+            streamed=streamed,
+            monotonic=monotonic,
+        )
 
         async def receive(deltas: Sequence[Delta]) -> None:
-            nonlocal phase
             if progress.first_output_at is None:
                 progress.first_output_at = monotonic()
-                if run.first_output_at is None:
-                    run.first_output_at = progress.first_output_at
+                run.heard(progress.first_output_at)
             if run.call.stream:
-                # A slow reader is not the provider's silence: only the end of the attempt bounds it.
-                phase = _Phase.END
-                watchdog.reschedule(budget.ends_at)
-                await run.show(progress.number, deltas)
-            stall_at = monotonic() + budget.stall
-            if stall_at < budget.ends_at:
-                phase = _Phase.MORE_OUTPUT
-                watchdog.reschedule(stall_at)
-            else:
-                phase = _Phase.END
-                watchdog.reschedule(budget.ends_at)
+                await watchdog.while_read(run.show(progress.number, deltas))
+            watchdog.heard()
 
-        watchdog = asyncio.timeout_at(budget.first_output_at)
         try:
-            async with watchdog:
-                if streamed:
-                    await provider.stream(request, reply, receive)
-                else:
-                    await provider.complete(request, reply)
-        except TimeoutError as timeout:
-            if not watchdog.expired():
+            await watchdog.guard(
+                provider.stream(request, reply, receive) if streamed else provider.complete(request, reply)
+            )
+        except UpstreamError:
+            # What may follow a verified finish, such as usage, is not worth an answer that arrived whole.
+            if reply.finish_reason is None or watchdog.left_reader:
                 raise
-            fault, what = _TIMEOUTS[phase]
-            waited = monotonic() - progress.began
-            raise UpstreamError(
-                fault, f"{candidate.deployment.id} {what} in time: given up {waited:.1f} s after it was asked."
-            ) from timeout
         if reply.finish_reason is None:
             raise UpstreamError(
                 UpstreamFault.TRUNCATED, f"{candidate.deployment.id} ended without saying that it had finished."

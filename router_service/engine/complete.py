@@ -11,8 +11,6 @@ from router_service.domain.call import Call
 from router_service.domain.decision import Candidate, Decision
 from router_service.domain.deployment import Deployment, DeploymentStatus
 from router_service.domain.error import (
-    AttemptsFailed,
-    Cancelled,
     DeadlineExceeded,
     InvalidDecisionToken,
     Reason,
@@ -23,12 +21,13 @@ from router_service.domain.event import Emit, Finished, Observer
 from router_service.domain.receipt import Answer, AttemptReason, Receipt
 from router_service.domain.upstream import Provider, Reply
 from router_service.engine.attempts import Attempts
+from router_service.engine.ending import LEAST_TIME_FOR_AN_ATTEMPT, departure, final_error
 from router_service.engine.health import HealthBook
 from router_service.engine.observations import Observations
 from router_service.engine.receipts import ReceiptStore
 from router_service.engine.retry import RetryPlan, Sleep
 from router_service.engine.run import CallRun, Clock
-from router_service.engine.taxonomy import TAXONOMY, may_fall_back, needs_larger_context
+from router_service.engine.taxonomy import may_fall_back, needs_larger_context
 from router_service.engine.token import TokenSigner
 from router_service.routing.assess import assess
 from router_service.routing.decide import decide
@@ -39,8 +38,6 @@ logger = logging.getLogger("llmrouter.engine")
 
 # Longer prompts are counted in a thread, so that one caller's megabytes do not delay everybody's tokens.
 _COUNT_ON_LOOP_CHARACTERS = 100_000
-# With less time than this left, dispatching another attempt only produces a bill.
-_LEAST_TIME_FOR_AN_ATTEMPT = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +80,10 @@ class Engine:
     def use(self, runtime: Runtime) -> None:
         """Serve new calls by another configuration. Health, receipts and what was learnt stay."""
         self._runtime = runtime
-        self.health.forget_except(frozenset(runtime.table.deployments))
+        deployments = frozenset(runtime.table.deployments)
+        self.health.forget_except(deployments)
+        # Most likely that is what the reload was for.
+        self.health.forgive_credentials(deployments)
 
     async def route(self, call: Call) -> Decision:
         """Decide only: no upstream is called."""
@@ -125,7 +125,7 @@ class Engine:
             await run.decided(await self._decide(call, runtime))
             reply = await self._answer(run, runtime)
         except asyncio.CancelledError:
-            self._close(run, None, _departure(run))
+            self._close(run, None, departure(run))
             raise
         except RouterError as error:
             await run.announce(self._close(run, None, error))
@@ -169,6 +169,8 @@ class Engine:
             random=self._random,
             sleep=self._sleep,
         )
+        if run.time_left() <= 0:
+            raise DeadlineExceeded("The caller's deadline had passed before any provider was asked.")
         queue = list(run.decision.candidates)
         errors: list[UpstreamError] = []
         while True:
@@ -177,15 +179,20 @@ class Engine:
                 return await self._ask(run, attempts, retries, candidate, first=not errors, fallbacks_left=len(queue))
             except UpstreamError as error:
                 errors.append(error)
-                queue = _worth_asking(queue, after=error, failed=candidate)
+                # Health may have changed since the decision: what cools down by now is not asked.
+                queue = [
+                    other
+                    for other in _worth_asking(queue, after=error, failed=candidate)
+                    if not self.health.is_open(other.deployment.id)
+                ]
                 if (
                     not run.may_try_again
                     or not queue
                     or len(run.attempts) >= policy.retries.max_attempts
                     or not may_fall_back(error, on_content_filter=policy.fallback_on_content_filter)
-                    or run.time_left() < _LEAST_TIME_FOR_AN_ATTEMPT
+                    or run.time_left() < LEAST_TIME_FOR_AN_ATTEMPT
                 ):
-                    raise _final_error(run, candidate, errors) from error
+                    raise final_error(run, candidate, errors) from error
 
     async def _ask(
         self,
@@ -206,13 +213,13 @@ class Engine:
                 reason = AttemptReason.PRIMARY if first else AttemptReason.FALLBACK
             replies.append(await attempts.make(run, candidate, reason, fallbacks_left))
 
-        await retries.run(attempt)
+        await retries.run(attempt, fallbacks_left=fallbacks_left)
         reply = replies[-1]
         answered = run.attempts[-1]
         self._observations.answered(
             run.call,
             candidate.deployment.id,
-            first_output=answered.time_to_first_output,
+            first_output=answered.time_to_first_output or answered.duration,
             output_tokens=answered.usage.output_tokens if answered.usage else 0,
         )
         return reply
@@ -221,13 +228,6 @@ class Engine:
         finished = run.finish(reply, error)
         self._receipts.put(finished.receipt)
         return finished
-
-
-def _departure(run: CallRun) -> RouterError:
-    """What a cancelled call is recorded as: its deadline passed, or its caller left."""
-    if run.time_left() <= 0:
-        return DeadlineExceeded("The caller's deadline passed.")
-    return Cancelled("The caller cancelled the call.")
 
 
 def _in_promised_order(decision: Decision, deployments: Sequence[str]) -> Decision:
@@ -254,38 +254,3 @@ def _worth_asking(queue: list[Candidate], *, after: UpstreamError, failed: Candi
 def _window(deployment: Deployment) -> float:
     """The context window in tokens; an unknown one may be large enough."""
     return float("inf") if deployment.context_window is None else deployment.context_window
-
-
-def _final_error(run: CallRun, candidate: Candidate, errors: list[UpstreamError]) -> RouterError:
-    """What the caller is told after the last attempt failed."""
-    last = errors[-1]
-    metadata = {
-        "attempts": str(len(run.attempts)),
-        "deployment": candidate.deployment.id,
-        "provider": candidate.deployment.provider,
-        "last_error": last.error_type,
-    }
-    if last.status is not None:
-        metadata["http_status"] = str(last.status)
-    tried = f"{len(run.attempts)} attempt{'s' if len(run.attempts) != 1 else ''}"
-    if run.time_left() < _LEAST_TIME_FOR_AN_ATTEMPT:
-        return DeadlineExceeded(
-            f"The deadline passed after {tried}; the last one: {last.message} Allow more time, or a faster model.",
-            metadata=metadata,
-        )
-    if run.shown is not None:
-        return AttemptsFailed(
-            f"The stream of {candidate.deployment.id} broke after output had been sent: {last.message} "
-            "What arrived is not the whole answer; send the call again.",
-            reason=Reason.STREAM_TRUNCATED,
-            metadata=metadata,
-        )
-    reasons = {TAXONOMY[error.fault].reason for error in errors}
-    final = not may_fall_back(last, on_content_filter=False) or needs_larger_context(last)
-    reason = TAXONOMY[last.fault].reason if final or len(reasons) == 1 else Reason.ATTEMPTS_EXHAUSTED
-    return AttemptsFailed(
-        f"No provider answered after {tried}; the last one: {last.message}",
-        reason=reason,
-        metadata=metadata,
-        retry_after=last.retry_after,
-    )

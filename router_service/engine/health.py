@@ -18,6 +18,8 @@ _COOLDOWN = {Ejection.FAILURE: 10.0, Ejection.RATE: 5.0, Ejection.QUOTA: 600.0, 
 _LONGEST_COOLDOWN = 900.0
 # A probe that never reported back (its process part was cancelled in an odd place) must not block for ever.
 _PROBE_LEASE = 60.0
+# What others are told to wait for while a probe runs, in seconds: it may be back at any moment.
+_PROBE_TAKES = 1.0
 
 
 @dataclass(slots=True)
@@ -25,8 +27,19 @@ class _Breaker:
     failures: int = 0
     openings: int = 0
     open_until: float = 0.0
+    opened_at: float = 0.0
     probing_until: float = 0.0
     reason: str = ""
+    ejection: Ejection = Ejection.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """One attempt as health sees it: when it left, and whether its result is the one that others wait for."""
+
+    deployment: str
+    at: float
+    probes: bool
 
 
 class HealthBook:
@@ -44,7 +57,9 @@ class HealthBook:
         now = self._clock()
         found = {}
         for deployment, breaker in tuple(self._breakers.items()):
-            left = max(breaker.open_until, breaker.probing_until) - now
+            left = breaker.open_until - now
+            if breaker.probing_until > now:
+                left = max(left, _PROBE_TAKES)
             if left > 0:
                 found[deployment] = Cooling(reason=breaker.reason, seconds=left)
         return found
@@ -54,45 +69,59 @@ class HealthBook:
         breaker = self._breakers.get(deployment)
         return breaker is not None and max(breaker.open_until, breaker.probing_until) > self._clock()
 
-    def dispatched(self, deployment: str) -> None:
+    def dispatched(self, deployment: str) -> Dispatch:
         """An attempt leaves. After a cooldown the first one is the probe; others wait for its result."""
+        now = self._clock()
         breaker = self._breakers.get(deployment)
-        if breaker is not None and breaker.openings:
-            breaker.probing_until = self._clock() + _PROBE_LEASE
+        probes = breaker is not None and breaker.openings > 0 and max(breaker.open_until, breaker.probing_until) <= now
+        if breaker is not None and probes:
+            breaker.probing_until = now + _PROBE_LEASE
+        return Dispatch(deployment, now, probes)
 
-    def succeeded(self, deployment: str) -> None:
-        """A verified finish closes the breaker."""
-        self._breakers.pop(deployment, None)
+    def succeeded(self, dispatch: Dispatch) -> None:
+        """A verified finish closes the breaker, unless the attempt left before it opened: that proves nothing."""
+        breaker = self._breakers.get(dispatch.deployment)
+        if breaker is not None and not (breaker.openings and dispatch.at < breaker.opened_at):
+            del self._breakers[dispatch.deployment]
 
-    def abandoned(self, deployment: str) -> None:
-        """The attempt was cancelled before it proved anything: the next one may probe."""
-        breaker = self._breakers.get(deployment)
-        if breaker is not None:
+    def abandoned(self, dispatch: Dispatch) -> None:
+        """The attempt proved nothing: if it was the probe, the next one may probe."""
+        breaker = self._breakers.get(dispatch.deployment)
+        if breaker is not None and dispatch.probes:
             breaker.probing_until = 0.0
 
-    def failed(self, deployment: str, error: UpstreamError) -> None:
+    def failed(self, dispatch: Dispatch, error: UpstreamError) -> None:
         """Count a failure; open the breaker where the kind of fault or the number of failures asks for it."""
         ejection = TAXONOMY[error.fault].ejection
-        if ejection is Ejection.NONE:
-            self.abandoned(deployment)
+        self.abandoned(dispatch)
+        if ejection is Ejection.NONE or error.blameless:
             return
-        breaker = self._breakers.setdefault(deployment, _Breaker())
-        probed, breaker.probing_until = breaker.probing_until > 0, 0.0
+        breaker = self._breakers.setdefault(dispatch.deployment, _Breaker())
         breaker.failures += 1
         if ejection is Ejection.FAILURE and breaker.failures < _FAILURES_TO_OPEN and not breaker.openings:
             return
         now = self._clock()
-        # Attempts that were under way when it opened say nothing new: only a failed probe lengthens the cooldown.
-        if probed or breaker.open_until <= now:
+        # Only a failed probe lengthens the cooldown: attempts that were under way, retries and late fallbacks say
+        # nothing new.
+        if dispatch.probes or not breaker.openings:
             breaker.openings += 1
         if ejection is Ejection.RATE and error.retry_after is not None:
             seconds = error.retry_after
+        elif breaker.open_until > now and ejection is Ejection.FAILURE:
+            return
         else:
             seconds = _COOLDOWN[ejection] * 2 ** min(breaker.openings - 1, 8)
         until = now + min(seconds, _LONGEST_COOLDOWN)
         if until > breaker.open_until:  # a new cooldown never shortens the one in force
-            breaker.open_until = until
-            breaker.reason = error.error_type
+            breaker.open_until, breaker.opened_at = until, now
+            breaker.reason, breaker.ejection = error.error_type, ejection
+
+    def forgive_credentials(self, deployments: frozenset[str]) -> None:
+        """Drop cooldowns that refused or exhausted credentials caused: a reload brought new ones."""
+        for deployment in deployments:
+            breaker = self._breakers.get(deployment)
+            if breaker is not None and breaker.ejection in {Ejection.AUTH, Ejection.QUOTA}:
+                del self._breakers[deployment]
 
     def forget_except(self, deployments: frozenset[str]) -> None:
         """Drop breakers of deployments that a reload removed."""

@@ -20,10 +20,9 @@ class Observations:
         self.expected_output: dict[str, float] = {}
         self._conversations: OrderedDict[tuple[str, str], str] = OrderedDict()
 
-    def answered(self, call: Call, deployment: str, *, first_output: float | None, output_tokens: int) -> None:
-        """Learn from a verified answer."""
-        if first_output is not None:
-            self.first_token_latency[deployment] = _rolled(self.first_token_latency.get(deployment), first_output)
+    def answered(self, call: Call, deployment: str, *, first_output: float, output_tokens: int) -> None:
+        """Learn from a verified answer. Where it came as a whole, `first_output` is when it came."""
+        self.first_token_latency[deployment] = _rolled(self.first_token_latency.get(deployment), first_output)
         feature = call.caller.feature
         if feature in self.expected_output or len(self.expected_output) < _FEATURES_KEPT:
             self.expected_output[feature] = _rolled(self.expected_output.get(feature), output_tokens)

@@ -5,6 +5,7 @@ Only ever before the first byte the client has seen: the attempt itself says whe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -14,8 +15,12 @@ from router_service.domain.error import UpstreamError
 from router_service.domain.policy import Retries
 from router_service.engine.taxonomy import may_retry
 
-# A wait may use at most this share of the time left: the rest is for the attempt it makes possible.
+# A backoff may use at most this share of the time left: the rest is for the attempt it makes possible.
 _SHARE_FOR_WAITING = 0.5
+# A provider's hint must leave this many seconds for the answer.
+_LEAST_FOR_AN_ANSWER = 1.0
+# With another candidate at hand, no hint is waited for longer than this, in seconds.
+_PATIENCE = 2.0
 
 
 class Sleep(Protocol):
@@ -27,9 +32,10 @@ class Sleep(Protocol):
 class RetryPlan:
     """Whether and when one deployment is tried again.
 
-    The provider's hint decides the wait where there is one: a hint that is too long means another candidate, never a
-    shorter wait. Without a hint the wait is random up to an exponentially growing bound ("full jitter").
-    `time_left` is in seconds until the caller's deadline, `allowed` says whether the call may be repeated at all.
+    The provider's hint decides the wait where there is one: a hint that does not fit the time left, or that is long
+    while another candidate is at hand, means no retry, never a shorter wait. Without a hint the wait is random up to
+    an exponentially growing bound ("full jitter"). `time_left` is in seconds until the caller's deadline, `allowed`
+    says whether the call may be repeated at all.
     """
 
     def __init__(
@@ -47,9 +53,14 @@ class RetryPlan:
         self._random = random
         self._sleep = sleep
         self._pause = 0.0
+        self._longest_hint = math.inf
 
-    async def run(self, attempt: Callable[[int], Awaitable[None]]) -> None:
-        """Run `attempt(tries)` until it succeeds or its last `UpstreamError` is final, which is then raised."""
+    async def run(self, attempt: Callable[[int], Awaitable[None]], *, fallbacks_left: int = 0) -> None:
+        """Run `attempt(tries)` until it succeeds or its last `UpstreamError` is final, which is then raised.
+
+        `fallbacks_left` other candidates could serve instead: they are then the better use of a long wait.
+        """
+        self._longest_hint = _PATIENCE if fallbacks_left else math.inf
         try:
             await attempt(1)
         except UpstreamError as error:
@@ -77,7 +88,7 @@ class RetryPlan:
             return False
         if error.retry_after is not None:
             self._pause = error.retry_after
-        else:
-            bound = min(self._retries.backoff_max, self._retries.backoff_initial * 2 ** (tries - 1))
-            self._pause = bound * self._random()
-        return self._pause <= min(self._retries.backoff_max, self._time_left() * _SHARE_FOR_WAITING)
+            return self._pause <= min(self._longest_hint, self._time_left() - _LEAST_FOR_AN_ANSWER)
+        bound = min(self._retries.backoff_max, self._retries.backoff_initial * 2 ** (tries - 1))
+        self._pause = bound * self._random()
+        return self._pause <= self._time_left() * _SHARE_FOR_WAITING

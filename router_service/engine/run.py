@@ -80,6 +80,11 @@ class CallRun:
         assert self.decision is not None
         return self.decision.policy.recovery is Recovery.RESTART and self.call.wishes.accept_discard
 
+    def heard(self, at: float) -> None:
+        """An attempt's first output arrived. A caller that reads no stream hears only the attempt that answers."""
+        if self.first_output_at is None or not self.call.stream:
+            self.first_output_at = at
+
     async def show(self, attempt: int, deltas: Sequence[Delta]) -> None:
         """Pass output on to the caller. What another attempt showed before is taken back first."""
         if self.shown is not None and self.shown != attempt:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from router_service.domain.call import Call
+from router_service.domain.chat import ImagePart, Message
 from router_service.domain.decision import Decision
 from router_service.domain.error import InvalidDecisionToken, Reason
 
@@ -83,7 +84,19 @@ def _request_hash(call: Call) -> str:
     """A hash of all that the decision depends on. Labels are a mapping: their order must not matter."""
     caller = replace(call.caller, labels=dict(sorted(call.caller.labels.items())))
     wishes = replace(call.wishes, decision_token="", accept_discard=False)
-    return hashlib.sha256(repr((caller, call.chat, wishes)).encode("utf-8", "surrogatepass")).hexdigest()
+    chat = replace(call.chat, messages=tuple(_without_files(message) for message in call.chat.messages))
+    return hashlib.sha256(repr((caller, chat, wishes)).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _without_files(message: Message) -> Message:
+    """The message with each picture's bytes replaced by their hash: writing out megabytes takes too long."""
+    if not any(isinstance(part, ImagePart) and part.data for part in message.parts):
+        return message
+    parts = tuple(
+        replace(part, data=hashlib.sha256(part.data).digest()) if isinstance(part, ImagePart) and part.data else part
+        for part in message.parts
+    )
+    return replace(message, parts=parts)
 
 
 def _encode(data: bytes) -> str:

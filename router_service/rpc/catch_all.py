@@ -88,7 +88,12 @@ async def _abort(context: Context, error: Exception) -> NoReturn:
     cause = error.error if isinstance(error, FailedCall) else error
     if not isinstance(cause, RouterError):
         _log(request_id, cause)
-    refused = refusal(error, request_id=request_id)
+    try:
+        refused = refusal(error, request_id=request_id)
+    except Exception as defect:  # such as a receipt whose numbers no message holds
+        _log(request_id, defect)
+        dispatched = isinstance(error, FailedCall) and error.dispatched
+        refused = refusal(RuntimeError(), request_id=request_id, dispatched=dispatched)
     await context.abort(refused.code, refused.message, refused.trailing_metadata)
 
 

@@ -46,6 +46,7 @@ class EventWriter:
         "_announcement",
         "_decision",
         "_first_sequences",
+        "_interrupted",
         "_patience",
         "_sequence",
         "_timer",
@@ -64,6 +65,8 @@ class EventWriter:
         self._write_timeout = write_timeout
         self._patience = asyncio.timeout(None)
         self._sequence = 0
+        # gRPC still holds a message whose write was cancelled, and takes no other: only the status can follow.
+        self._interrupted = False
         # The event that waits for the reader, 0 while none does; now, and when last looked at.
         self._waiting = 0
         self._waiting_before = 0
@@ -133,7 +136,7 @@ class EventWriter:
 
     async def _write_finished(self, event: Finished) -> None:
         self.receipt = event.receipt
-        if not self.dispatched:
+        if not self.dispatched or self._interrupted:
             # Only the status, so that the client's own retries stay possible.
             return
         if event.error is None:
@@ -172,4 +175,7 @@ class EventWriter:
         except grpc.aio.InternalError as error:
             # The caller is gone; its cancellation is on the way, and the engine shall account for one.
             raise asyncio.CancelledError from error
+        except asyncio.CancelledError:
+            self._interrupted = True
+            raise
         self._waiting = 0

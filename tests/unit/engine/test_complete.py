@@ -53,6 +53,7 @@ class Says:
     silent: bool = False
     usage: Usage | None = USAGE
     finish: FinishReason = FinishReason.STOP
+    lingers: bool = False
 
 
 @dataclass
@@ -78,6 +79,8 @@ class ScriptedProvider:
                 raise says.error
             reply.usage = says.usage
             reply.finish_reason = says.finish
+            if says.lingers:
+                await asyncio.Event().wait()
         except asyncio.CancelledError:
             self.closed += 1
             raise
@@ -370,6 +373,66 @@ async def test_a_slow_reader_is_not_taken_for_the_providers_silence():
 
     answer = await world.engine.complete(call(stream=True), slow)
     assert answer.message.text == "Hello"
+
+
+async def test_a_hurried_caller_ejects_nobody_for_the_others():
+    world = World({"a": [Says(text="", silent=True)]})
+    for _ in range(6):
+        with pytest.raises(DeadlineExceeded):
+            await world.engine.complete(call(deadline=asyncio.get_running_loop().time() + 0.01), Recorder())
+    assert not world.engine.health.cooling()
+
+
+async def test_a_deadline_in_the_past_asks_nobody():
+    world = World({"a": [Says()]})
+    with pytest.raises(DeadlineExceeded):
+        await world.engine.complete(call(deadline=asyncio.get_running_loop().time() - 1), Recorder())
+    assert not world.provider("a").requests
+
+
+async def test_waiting_for_usage_after_a_verified_finish_costs_no_answer():
+    world = World({"a": [Says("Hello", lingers=True)]})
+    answer = await world.engine.complete(call(deadline=asyncio.get_running_loop().time() + 0.05), Recorder())
+    assert answer.message.text == "Hello"
+    assert not world.engine.health.cooling()
+
+
+async def test_a_reader_that_stops_until_the_deadline_gets_no_success_and_charges_nobody():
+    world = World({"a": [Says("Hello", lingers=True)]})
+
+    async def stopped(event):
+        if isinstance(event, Deltas):
+            await asyncio.Event().wait()
+
+    with pytest.raises(DeadlineExceeded):
+        await world.engine.complete(call(stream=True, deadline=asyncio.get_running_loop().time() + 0.03), stopped)
+    assert not world.engine.health.cooling()
+
+
+async def test_reading_time_is_not_counted_against_the_provider():
+    world = World({"a": [Says("Hello")]}, policy_changes={"timeouts": Timeouts(total=0.02)})
+
+    async def slow(event):
+        if isinstance(event, Deltas):
+            await asyncio.sleep(0.05)
+
+    assert (await world.engine.complete(call(stream=True), slow)).message.text == "Hello"
+
+
+async def test_a_fallback_that_cools_down_before_its_turn_is_not_asked():
+    world = World({"a": [busy()], "b": [Says()], "c": [Says("From c")]})
+    limited = UpstreamError(UpstreamFault.RATE_LIMITED, "b is busy.", status=429, retry_after=60.0)
+    provider = world.provider("a")
+    sent = provider.stream
+
+    async def meanwhile(request, reply, receive):
+        world.engine.health.failed(world.engine.health.dispatched("b"), limited)
+        await sent(request, reply, receive)
+
+    provider.stream = meanwhile
+    answer = await world.engine.complete(call(), Recorder())
+    assert answer.message.text == "From c"
+    assert not world.provider("b").requests
 
 
 async def test_the_callers_deadline_ends_the_call():

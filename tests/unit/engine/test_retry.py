@@ -48,15 +48,24 @@ async def test_the_providers_hint_replaces_the_backoff():
     assert waits.seconds == [3.5]
 
 
+async def test_a_long_hint_is_waited_for_where_the_deadline_allows_and_nobody_else_could_serve():
+    waits = Waits()
+    attempt, _ = failing(1, UpstreamError(UpstreamFault.RATE_LIMITED, "429", status=429, retry_after=30.0))
+    await plan(waits, time_left=60.0).run(attempt)
+    assert waits.seconds == [30.0]
+
+
 @pytest.mark.parametrize(
-    ("hint", "time_left"), [(8.5, 600.0), (3.0, 5.0)], ids=["longer than the policy waits", "half the time is gone"]
+    ("hint", "time_left", "fallbacks"),
+    [(30.0, 30.5, 0), (4.0, 600.0, 1)],
+    ids=["no time for the answer", "another candidate is at hand"],
 )
-async def test_a_hint_that_does_not_fit_is_never_shortened_but_ends_the_retries(hint, time_left):
+async def test_a_hint_that_does_not_fit_is_never_shortened_but_ends_the_retries(hint, time_left, fallbacks):
     waits = Waits()
     error = UpstreamError(UpstreamFault.RATE_LIMITED, "429", status=429, retry_after=hint)
     attempt, tries = failing(1, error)
     with pytest.raises(UpstreamError) as raised:
-        await plan(waits, time_left=time_left).run(attempt)
+        await plan(waits, time_left=time_left).run(attempt, fallbacks_left=fallbacks)
     assert raised.value is error
     assert tries == [1]
     assert waits.seconds == []
