@@ -26,7 +26,7 @@ def serve(
     ] = False,
 ) -> None:
     """Serve. SIGTERM drains, SIGHUP (or saving the file) reloads."""
-    configure_logging(log_level.upper(), json=log_json)
+    configure_logging(log_level.upper(), json=log_json, background=True)
 
     async def run() -> None:
         application = Application(config, address=address)

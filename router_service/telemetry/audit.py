@@ -15,7 +15,10 @@ logger = logging.getLogger("llmrouter.audit")
 def audit(call: Call, receipt: Receipt) -> None:
     """Log that a request ended, its facts as fields of the record. Free where the logger is off."""
     if logger.isEnabledFor(logging.INFO):
-        logger.info(semconv.AUDIT_RECORD, extra=_fields(call, receipt))
+        # `logger.info` would first look for its caller and check each field against the record's own.
+        record = logging.LogRecord(logger.name, logging.INFO, __file__, 0, semconv.AUDIT_RECORD, None, None)
+        record.__dict__.update(_fields(call, receipt))
+        logger.handle(record)
 
 
 def _fields(call: Call, receipt: Receipt) -> dict[str, Any]:

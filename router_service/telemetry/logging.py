@@ -9,6 +9,8 @@ from typing import Any, TextIO
 
 import msgspec
 
+from router_service.telemetry.log_writer import LogWriter
+
 _STANDARD_FIELDS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -42,9 +44,15 @@ class TextFormatter(logging.Formatter):
         return f"{line} {fields}" if fields else line
 
 
-def configure_logging(level: str | int = "INFO", *, json: bool = False, stream: TextIO | None = None) -> None:
-    """Log everything from `level` up to `stream` (standard error by default). Replaces what was configured before."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+def configure_logging(
+    level: str | int = "INFO", *, json: bool = False, stream: TextIO | None = None, background: bool = False
+) -> None:
+    """Log everything from `level` up to `stream` (standard error by default). Replaces what was configured before.
+
+    In the `background` a thread writes, which a server needs and a command does not.
+    """
+    stream = stream or sys.stderr
+    handler = LogWriter(stream) if background else logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter() if json else TextFormatter())
     root = logging.getLogger()
     for former in root.handlers[:]:
