@@ -12,7 +12,7 @@ from router_service.domain.decision import Decision
 from router_service.domain.error import Cancelled
 from router_service.domain.event import AttemptDiscarded, AttemptStarted, Decided, Deltas, Event, Finished
 from router_service.domain.receipt import Receipt
-from router_service.rpc.responses import attempt_started_to_wire, decision_to_wire, delta_response, finished_to_wire
+from router_service.rpc.responses import attempt_started_to_wire, decision_to_wire, delta_response, finished_response
 
 Write = Callable[[router_service_pb2.StreamCompleteResponse], Awaitable[None]]
 
@@ -143,9 +143,7 @@ class EventWriter:
             await self._announce()
         else:
             await self._send_decision()
-        await self._send(
-            router_service_pb2.StreamCompleteResponse(sequence=self._next(), finished=finished_to_wire(event))
-        )
+        await self._send(finished_response(self._next(), event))
 
     async def _announce(self) -> None:
         await self._send_decision()
