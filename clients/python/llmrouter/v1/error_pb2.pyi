@@ -93,7 +93,8 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     Example: {"reason": "PROVIDER_REFUSES_KEY", "metadata": {"provider": "openai"}}
     """
     ERROR_REASON_DRAINING: _ErrorReason.ValueType  # 17
-    """ERROR_REASON_DRAINING: this replica is shutting down; another will serve. UNAVAILABLE.
+    """ERROR_REASON_DRAINING: this replica is shutting down; another will serve. UNAVAILABLE, with pushback -1 where a
+    provider had been called and the call outlasted the shutdown's grace.
     Example: {"reason": "DRAINING", "metadata": {}}
     """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 18
@@ -191,7 +192,8 @@ ERROR_REASON_PROVIDER_REFUSES_KEY: ErrorReason.ValueType  # 16
 Example: {"reason": "PROVIDER_REFUSES_KEY", "metadata": {"provider": "openai"}}
 """
 ERROR_REASON_DRAINING: ErrorReason.ValueType  # 17
-"""ERROR_REASON_DRAINING: this replica is shutting down; another will serve. UNAVAILABLE.
+"""ERROR_REASON_DRAINING: this replica is shutting down; another will serve. UNAVAILABLE, with pushback -1 where a
+provider had been called and the call outlasted the shutdown's grace.
 Example: {"reason": "DRAINING", "metadata": {}}
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 18

@@ -102,7 +102,9 @@ class CompleteRequest(message.Message):
     ROUTING_FIELD_NUMBER: builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: builtins.int
     idempotency_key: builtins.str
-    """idempotency_key lets a repeat find the first call; unique per logical call."""
+    """idempotency_key is unique per logical call. Accepted and carried, without effect yet: a repeat is a new call, which
+    is paid for again. Deduplication by this key comes with a later version.
+    """
     @builtins.property
     def caller(self) -> call_pb2.Caller:
         """caller says who asks and what for."""
@@ -172,7 +174,9 @@ class StreamCompleteRequest(message.Message):
     ROUTING_FIELD_NUMBER: builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: builtins.int
     idempotency_key: builtins.str
-    """idempotency_key lets a repeat find the first call; unique per logical call."""
+    """idempotency_key is unique per logical call. Accepted and carried, without effect yet: a repeat is a new call, which
+    is paid for again. Deduplication by this key comes with a later version.
+    """
     @builtins.property
     def caller(self) -> call_pb2.Caller:
         """caller says who asks and what for."""
