@@ -33,6 +33,9 @@ _MAX_VIOLATION_BYTES = 240
 _MAX_SUMMARY_ATTEMPTS = 8
 _MAX_SUMMARY_TEXT_BYTES = 96
 _LONGEST_RETRY_SECONDS = 86_400.0
+# A client that is told to wait longer had better know at once: it may have another way to its answer.
+_LONGEST_PUSHBACK_SECONDS = 5.0
+_NEVER = -1
 _QUOTA_REASONS = frozenset({Reason.OVERLOADED, Reason.RATE_LIMITED, Reason.BUDGET_EXHAUSTED})
 
 
@@ -80,9 +83,19 @@ def refusal(error: Exception, *, request_id: str, dispatched: bool = False, rece
         (REQUEST_ID_KEY, request_id),
         (DETAILS_KEY, status.status.SerializeToString()),
     ]
-    if dispatched and error.reason is not Reason.DRAINING:
-        trailing.append((PUSHBACK_KEY, "-1"))
+    pushback = _pushback(code, error.retry_after, dispatched=dispatched)
+    if pushback is not None:
+        trailing.append((PUSHBACK_KEY, str(pushback)))
     return Refusal(code, message, tuple(trailing))
+
+
+def _pushback(code: grpc.StatusCode, retry_after: float | None, *, dispatched: bool) -> int | None:
+    """When the client's own retry policy may repeat the call, in milliseconds: -1 for never, `None` as it likes."""
+    if dispatched:
+        return _NEVER
+    if code is not grpc.StatusCode.UNAVAILABLE or retry_after is None:
+        return None
+    return math.ceil(max(0.0, retry_after) * 1000) if retry_after <= _LONGEST_PUSHBACK_SECONDS else _NEVER
 
 
 class _Budgeted:

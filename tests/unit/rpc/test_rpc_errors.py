@@ -17,6 +17,7 @@ from router_service.domain.error import (
     AttemptsFailed,
     Draining,
     InvalidRequest,
+    NoCandidate,
     NotFound,
     Overloaded,
     Reason,
@@ -172,13 +173,38 @@ def test_a_dispatched_call_is_not_to_be_repeated_by_the_client_itself() -> None:
     )
 
 
-@pytest.mark.parametrize(("error", "dispatched"), [(AttemptsFailed("x"), False), (Draining("x"), True)])
-def test_a_call_that_was_not_dispatched_or_met_a_draining_replica_may_be_repeated(
-    error: RouterError, dispatched: bool
-) -> None:
-    refused = refusal(FailedCall(error, dispatched=dispatched, receipt=None), request_id="r-1")
+@pytest.mark.parametrize("error", [AttemptsFailed("x"), Draining("x"), Overloaded("x", retry_after=1.0)])
+def test_a_call_that_was_not_dispatched_may_be_repeated_as_the_client_likes(error: RouterError) -> None:
+    refused = refusal(FailedCall(error, dispatched=False, receipt=None), request_id="r-1")
 
     assert "grpc-retry-pushback-ms" not in metadata(refused)
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "pushback"),
+    [
+        (0.0, "0"),
+        (-1.0, "0"),
+        (0.0001, "1"),
+        (1.5, "1500"),
+        (5.0, "5000"),
+        (5.1, "-1"),
+        (300.0, "-1"),
+        (math.inf, "-1"),
+    ],
+)
+def test_a_client_repeats_a_call_when_it_can_succeed_or_not_at_all(retry_after: float, pushback: str) -> None:
+    cooling = NoCandidate("All are cooling.", reason=Reason.ALL_CANDIDATES_COOLING, retry_after=retry_after)
+    failed = FailedCall(cooling, dispatched=False, receipt=None)
+
+    assert metadata(refusal(failed, request_id="r-1"))["grpc-retry-pushback-ms"] == pushback
+
+
+@pytest.mark.parametrize("error", [Draining("x"), AttemptsFailed("x", retry_after=1.0)])
+def test_a_dispatched_call_is_never_repeated_by_itself(error: RouterError) -> None:
+    failed = FailedCall(error, dispatched=True, receipt=None)
+
+    assert metadata(refusal(failed, request_id="r-1"))["grpc-retry-pushback-ms"] == "-1"
 
 
 @pytest.mark.parametrize("dispatched", [False, True])
