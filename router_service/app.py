@@ -95,9 +95,7 @@ class Application:
             random=random.random,
         )
         self._telemetry.observe_health(self.engine.open_circuits)
-        servicer = RouterServicer(
-            self.engine, tenant_of=lambda _: _ONLY_TENANT, default_deadline=server.default_deadline
-        )
+        servicer = RouterServicer(self.engine, tenant_of=lambda _: _ONLY_TENANT)
         self._server = GrpcServer(server, servicer, interceptors=[TracingInterceptor(self._telemetry)])
         self._watching: asyncio.Task[None] | None = None
 

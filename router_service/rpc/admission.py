@@ -11,6 +11,12 @@ from router_service.rpc.ports import Context
 
 # Long enough to spread a crowd, short enough that nobody gives up.
 _COME_BACK_AFTER = 1.0
+_ENDED = "the replica is shutting down"
+
+
+def ended_by_draining(cancelled: asyncio.CancelledError) -> bool:
+    """Whether it was this replica that ended the call, not its caller."""
+    return _ENDED in cancelled.args
 
 
 class Admission(Layer):
@@ -24,18 +30,23 @@ class Admission(Layer):
         self._prefix = f"/{service}/"
         self._max_concurrent_calls = max_concurrent_calls
         self._draining = False
-        self._in_flight = 0
+        self._calls: set[asyncio.Task[Any]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
 
     @property
     def in_flight(self) -> int:
         """Calls being served."""
-        return self._in_flight
+        return len(self._calls)
 
     def drain(self) -> None:
         """Refuse calls from now on; those being served go on."""
         self._draining = True
+
+    def end(self) -> None:
+        """Cancel the calls being served, so that each can still account for itself and tell its caller."""
+        for call in self._calls:
+            call.cancel(_ENDED)
 
     async def idle(self) -> None:
         """Wait until no call is being served."""
@@ -48,27 +59,30 @@ class Admission(Layer):
         behavior = behavior_of(handler)
 
         async def counted(request: Any, context: Context) -> Any:
-            self._enter()
+            call = self._enter()
             try:
                 return await behavior(request, context)
             finally:
-                self._leave()
+                self._leave(call)
 
         return with_behavior(handler, counted, handler.request_deserializer)
 
-    def _enter(self) -> None:
+    def _enter(self) -> asyncio.Task[Any]:
         if self._draining:
             raise Draining("This replica is shutting down; another one will serve the call.")
-        if self._in_flight >= self._max_concurrent_calls:
+        if self.in_flight >= self._max_concurrent_calls:
             raise Overloaded(
-                f"This replica serves {self._in_flight} calls, which is all it may; come back in a moment.",
+                f"This replica serves {self.in_flight} calls, which is all it may; come back in a moment.",
                 metadata={"limit": "concurrent_calls"},
                 retry_after=_COME_BACK_AFTER,
             )
-        self._in_flight += 1
+        call = asyncio.current_task()
+        assert call is not None
+        self._calls.add(call)
         self._idle.clear()
+        return call
 
-    def _leave(self) -> None:
-        self._in_flight -= 1
-        if self._in_flight == 0:
+    def _leave(self, call: asyncio.Task[Any]) -> None:
+        self._calls.discard(call)
+        if not self._calls:
             self._idle.set()

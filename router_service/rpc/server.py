@@ -97,7 +97,8 @@ class GrpcServer:
     async def drain(self) -> None:
         """Stop without failing a call, as far as the grace allows.
 
-        First clients learn to look elsewhere, then new calls are sent elsewhere, then the rest is waited for. `stop`
+        First clients learn to look elsewhere, then new calls are sent elsewhere, then the rest is waited for. What
+        outlasts the grace is ended with a status of its own: clients would repeat a mere reset, and pay twice. `stop`
         comes last: calls it finds received but not yet begun would be cancelled, which no client retries.
         """
         self._health.set_serving(False)
@@ -108,9 +109,8 @@ class GrpcServer:
                 await self._admission.idle()
         except TimeoutError:
             logger.warning("%d calls did not end within %g s.", self.in_flight, self._settings.grace)
-            await self._server.stop(None)
+            self._admission.end()
             await self._accounted()
-            return
         await self._server.stop(_FLUSH)
 
     async def _accounted(self) -> None:

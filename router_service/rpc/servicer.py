@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from opentelemetry import trace
-
 from llmrouter.v1 import router_service_pb2 as wire
 from llmrouter.v1 import router_service_pb2_grpc
 from router_service.domain.call import Call
-from router_service.domain.error import InvalidRequest, NotFound, Reason, Violation
+from router_service.domain.error import Draining, InvalidRequest, NotFound, Reason, Violation
+from router_service.rpc.admission import ended_by_draining
 from router_service.rpc.errors import FailedCall
 from router_service.rpc.pages import page_of
 from router_service.rpc.ports import CallEngine, Context, TenantOf
@@ -23,29 +22,28 @@ from router_service.rpc.responses import (
     timestamp,
 )
 from router_service.rpc.stream import CallRecord, EventWriter
+from router_service.telemetry.tracing import current_trace_id
 
 SERVICE = "llmrouter.v1.RouterService"
 
 # Our own answer should arrive before the caller stops waiting for it. On the wire a timeout is rounded up to at most
-# three digits, so that we see up to a hundredth more time than the caller has.
+# three digits, so that we see up to a hundredth more time than the caller has. Of a long deadline that hundredth would
+# cost more answers than it saves.
 _RESERVE = 0.05
 _ROUNDING = 0.01
+_LARGEST_RESERVE = 0.25
 _LEAST_FOR_RESERVE = 0.2
 
 
 class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
     """`RouterService` over an engine.
 
-    `default_deadline` bounds calls without a deadline of their own; `write_timeout` bounds how long a stream waits
-    for a caller that stopped reading. Both are in seconds.
+    `write_timeout` is how many seconds a stream waits for a caller that stopped reading.
     """
 
-    def __init__(
-        self, engine: CallEngine, *, tenant_of: TenantOf, default_deadline: float, write_timeout: float = 60.0
-    ) -> None:
+    def __init__(self, engine: CallEngine, *, tenant_of: TenantOf, write_timeout: float = 60.0) -> None:
         self._engine = engine
         self._tenant_of = tenant_of
-        self._default_deadline = default_deadline
         self._write_timeout = write_timeout
 
     async def Route(self, request: wire.RouteRequest, context: Context) -> wire.RouteResponse:  # noqa: N802
@@ -61,6 +59,8 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
         record = CallRecord()
         try:
             answer = await self._engine.complete(call, record)
+        except asyncio.CancelledError as cancelled:
+            raise self._ended(call, cancelled, dispatched=record.dispatched) from None
         except Exception as error:
             raise FailedCall(error, dispatched=record.dispatched, receipt=record.receipt) from error
         return complete_response(answer)
@@ -72,6 +72,8 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
         writer = EventWriter(context.write, write_timeout=self._write_timeout)
         try:
             await writer.carry(self._engine.complete(call, writer))
+        except asyncio.CancelledError as cancelled:
+            raise self._ended(call, cancelled, dispatched=writer.dispatched) from None
         except Exception as error:
             raise FailedCall(error, dispatched=writer.dispatched, receipt=writer.receipt) from error
 
@@ -105,18 +107,26 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
             request,
             request_id=request_id,
             tenant=self._tenant_of(context),
-            deadline=asyncio.get_running_loop().time() + self._time_allowed(context),
+            deadline=_deadline(context),
             stream=stream,
-            trace_id=_trace_id(),
+            trace_id=current_trace_id(),
         )
 
-    def _time_allowed(self, context: Context) -> float:
-        remaining: float | None = context.time_remaining()
-        if remaining is None:
-            return self._default_deadline
-        return remaining * (1 - _ROUNDING) - _RESERVE if remaining > _LEAST_FOR_RESERVE else remaining
+    def _ended(
+        self, call: Call, cancelled: asyncio.CancelledError, *, dispatched: bool
+    ) -> FailedCall | asyncio.CancelledError:
+        """How a cancelled call ends: its caller is gone, unless it was this replica that had no more time."""
+        if not ended_by_draining(cancelled):
+            return cancelled
+        error = Draining("This replica shut down before the call was answered.")
+        return FailedCall(error, dispatched=dispatched, receipt=self._engine.receipt(call.tenant, call.request_id))
 
 
-def _trace_id() -> str:
-    span_context = trace.get_current_span().get_span_context()
-    return f"{span_context.trace_id:032x}" if span_context.is_valid else ""
+def _deadline(context: Context) -> float | None:
+    """When our answer should be there, on the loop's clock; `None` where the caller waits for ever."""
+    remaining: float | None = context.time_remaining()
+    if remaining is None:
+        return None
+    if remaining > _LEAST_FOR_RESERVE:
+        remaining -= min(remaining * _ROUNDING + _RESERVE, _LARGEST_RESERVE)
+    return asyncio.get_running_loop().time() + remaining

@@ -15,7 +15,7 @@ from router_service.domain.call import Call
 from router_service.domain.chat import FinishReason, Message, Parameters, Role, TextPart
 from router_service.domain.decision import Candidate, ComplexitySource, Decision, Signals, TokenLimit
 from router_service.domain.deployment import Deployment, DeploymentStatus
-from router_service.domain.error import STATUS_NAMES, RouterError
+from router_service.domain.error import STATUS_NAMES, Cancelled, RouterError
 from router_service.domain.event import AttemptStarted, CallStarted, Decided, Delta, Deltas, Emit, Finished
 from router_service.domain.money import CostStatus, Usage
 from router_service.domain.policy import Policy
@@ -132,6 +132,7 @@ class ScriptedEngine:
             if self.error is not None:
                 raise self.error
         except asyncio.CancelledError:
+            self.receipts[call.tenant, call.request_id] = receipt_of(call, (), Cancelled("The caller left."))
             self.cancelled.set()
             raise
         except RouterError as error:
@@ -159,14 +160,16 @@ class ScriptedEngine:
         return self.statuses
 
 
-def says(*pieces: Delta | Sequence[Delta]) -> Script:
-    """A script in which one attempt says these pieces; those in a list arrive together."""
+def says(*pieces: Delta | Sequence[Delta], then: Script | None = None) -> Script:
+    """A script in which one attempt says these pieces; those in a list arrive together. `then` goes on from there."""
 
     async def script(call: Call, emit: Emit) -> None:
         await emit(started())
         for piece in pieces:
             deltas = piece if isinstance(piece, list) else [piece]
             await emit(Deltas(attempt=1, deltas=deltas))
+        if then is not None:
+            await then(call, emit)
 
     return script
 
@@ -200,7 +203,6 @@ async def serving(
     servicer = RouterServicer(
         engine,
         tenant_of=lambda context: "acme",
-        default_deadline=settings.default_deadline,
         write_timeout=write_timeout,
     )
     server = GrpcServer(settings, servicer, interceptors=interceptors, sleep=sleep)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 
 import grpc
@@ -14,12 +15,15 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 from scripted_engine import (
     ANY_PORT,
+    Script,
     ScriptedEngine,
     Served,
     complete_request,
     forever,
+    read_all,
     says,
     serving,
+    started,
     stream_request,
     trailers,
     until_in_flight,
@@ -39,7 +43,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 def server_on(settings: ServerSettings) -> GrpcServer:
-    servicer = RouterServicer(ScriptedEngine(), tenant_of=lambda context: "acme", default_deadline=5)
+    servicer = RouterServicer(ScriptedEngine(), tenant_of=lambda context: "acme")
     return GrpcServer(settings, servicer)
 
 
@@ -129,19 +133,70 @@ async def test_draining_tells_health_first_serves_through_the_lame_duck_then_ref
             await served.server.wait()
 
 
-async def test_calls_that_outlast_the_grace_are_cancelled_and_accounted_for() -> None:
-    settings = ServerSettings(address="127.0.0.1:0", lame_duck=0.0, grace=0.02)
-    engine = ScriptedEngine(script=forever)
-    async with serving(engine, settings) as served:
-        call = served.stub.Complete(complete_request())
+SHORT_GRACE = ServerSettings(address="127.0.0.1:0", lame_duck=0.0, grace=0.02)
+
+
+async def never(call: Call, emit: Emit) -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    ("script", "pushback"), [(forever, "-1"), (says(TextDelta("a"), then=never), "-1"), (never, None)]
+)
+async def test_a_call_that_outlasts_the_grace_is_ended_accounted_for_and_told_so(
+    streamed: bool, script: Script, pushback: str | None
+) -> None:
+    engine = ScriptedEngine(script=script)
+    async with serving(engine, SHORT_GRACE) as served:
+        call = served.stub.StreamComplete(stream_request()) if streamed else served.stub.Complete(complete_request())
         await until_in_flight(served)
         async with asyncio.timeout(5):
             await served.server.drain()
 
+            assert engine.cancelled.is_set()
+            assert served.server.in_flight == 0
+            if streamed:
+                await read_all(call)
+            assert await call.code() is grpc.StatusCode.UNAVAILABLE
+            status = await rpc_status.aio.from_call(call)
+            metadata = await trailers(call)
+
+    assert status is not None
+    kinds = [detail.type_url.rsplit(".", 1)[-1] for detail in status.details]
+    assert kinds == ["ErrorInfo", "ReceiptSummary"]
+    assert b"DRAINING" in status.SerializeToString()
+    assert metadata.get("grpc-retry-pushback-ms") == pushback
+
+
+async def test_a_caller_that_stopped_reading_does_not_hold_up_the_end() -> None:
+    async def flood(call: Call, emit: Emit) -> None:
+        await emit(started())
+        while True:
+            await emit(Deltas(attempt=1, deltas=[TextDelta("x" * 65_536)]))
+
+    engine = ScriptedEngine(script=flood)
+    async with serving(engine, SHORT_GRACE) as served:
+        stream = served.stub.StreamComplete(stream_request())
+        await stream.read()
+        async with asyncio.timeout(5):
+            await served.server.drain()
+
         assert engine.cancelled.is_set()
-        assert served.server.in_flight == 0
-        with pytest.raises((grpc.aio.AioRpcError, asyncio.CancelledError)):
-            await call
+        stream.cancel()
+
+
+async def test_a_caller_that_leaves_while_its_call_is_ended_is_not_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(ScriptedEngine(script=forever), SHORT_GRACE) as served:
+        call = served.stub.Complete(complete_request())
+        await until_in_flight(served)
+        draining = asyncio.create_task(served.server.drain())
+        await asyncio.sleep(0.02)
+        call.cancel()
+        async with asyncio.timeout(5):
+            await draining
+
+    assert [it for it in caplog.records if it.name.startswith("llmrouter") and it.levelno >= logging.ERROR] == []
 
 
 async def test_health_is_answered_at_the_cap() -> None:
