@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -457,6 +458,57 @@ async def test_replica_that_does_not_serve_gets_no_calls() -> None:
     for server in servers:
         await server.stop(None)
     assert (len(draining.seen), len(serving.seen)) == (0, 6)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"max_tokens": 5}, "'max_tokens': did you mean 'max_output_tokens'"),
+        ({"temprature": 0.1}, "'temprature': did you mean 'temperature'"),
+        ({"max_tokens": 5, "temprature": 0.1}, "'max_tokens'.*'temprature'"),
+        ({"zzz": 1}, "'zzz': this call takes accept_discard"),
+    ],
+)
+async def test_option_that_does_not_exist_is_refused_by_every_call(
+    router: Router, client: llmrouter.AsyncClient, options: Any, says: str
+) -> None:
+    with pytest.raises(TypeError, match=says):
+        await client.complete("Hi", **options)
+    with pytest.raises(TypeError, match=says):
+        client.stream("Hi", **options)
+    for refused in (client.route("Hi", **options), client.receipt("r-1", **options), client.models(**options)):
+        with pytest.raises(TypeError, match=next(iter(options))):
+            await refused
+    assert router.seen == []
+
+
+@pytest.mark.parametrize(
+    ("prompt", "options", "says"),
+    [
+        (None, {}, "A prompt is text or a list of messages, not None"),
+        ({"role": "user", "content": "Hi"}, {}, "a list of messages, not a dict"),
+        (["Hi"], {}, "A message is .*, not a str"),
+        ("Hi", {"labels": {"a": 1}}, "write 'a': '1'"),
+        ("Hi", {"labels": "a=1"}, "labels map names to texts"),
+        ("Hi", {"request_id": "a\nb"}, "A request_id is printable ASCII"),
+        ("Hi", {"request_id": "é"}, "A request_id is printable ASCII"),
+        ("Hi", {"model": "a", "deployment": "b"}, "not both: 'a' and 'b'"),
+        ("Hi", {"timeout": 0}, "seconds above 0, not 0"),
+    ],
+)
+async def test_what_cannot_be_sent_is_a_value_error_that_says_why(
+    router: Router, client: llmrouter.AsyncClient, prompt: Any, options: Any, says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        await client.complete(prompt, **options)
+    assert router.seen == []
+
+
+async def test_key_with_a_line_break_is_refused_without_being_repeated(router: Router) -> None:
+    async with llmrouter.AsyncClient.connect(router.address, api_key="rk_secret\n") as client:
+        with pytest.raises(ValueError, match="An API key is printable ASCII") as raised:
+            await client.complete("Hi")
+    assert "rk_secret" not in str(raised.value)
 
 
 async def test_sync_client_works_from_a_thread(router: Router) -> None:

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from google.protobuf.duration_pb2 import Duration
 
+from llmrouter.checks import check_labels, check_metadata, check_names, check_timeout
 from llmrouter.conversation import chat_of
 from llmrouter.options import CallOptions, CompleteOptions, Prompt, RouteOptions
 from llmrouter.trace import trace_metadata
@@ -24,6 +25,9 @@ from llmrouter.v1.router_service_pb2 import (
 RequestT = TypeVar("RequestT")
 
 _CALLER = ("feature", "tier", "task_type", "user", "conversation_id", "language", "complexity", "labels")
+_CALL_OPTIONS = CallOptions.__optional_keys__
+_ROUTE_OPTIONS = RouteOptions.__optional_keys__
+_COMPLETE_OPTIONS = CompleteOptions.__optional_keys__
 _ROUTING = ("policy", "max_cost_nano_usd", "decision_token", "accept_discard")
 
 
@@ -38,47 +42,54 @@ class Outgoing(Generic[RequestT]):
 
 
 class Calls:
-    """Builds calls with one client's credentials and default timeout (seconds)."""
+    """Builds calls with one client's credentials and default timeout (seconds).
+
+    Raises `TypeError` for options that do not exist and `ValueError` for values that cannot be sent.
+    """
 
     def __init__(self, *, api_key: str | None, timeout: float) -> None:
         self._credentials = {"authorization": f"Bearer {api_key}"} if api_key else {}
         self._timeout = timeout
 
     def route(self, prompt: Prompt, options: RouteOptions) -> Outgoing[RouteRequest]:
+        check_names(options, _ROUTE_OPTIONS)
         return self._outgoing(RouteRequest(**_shared(prompt, options)), options, options.get("request_id"))
 
     def complete(self, prompt: Prompt, options: CompleteOptions) -> Outgoing[CompleteRequest]:
+        check_names(options, _COMPLETE_OPTIONS)
         request = CompleteRequest(**_shared(prompt, options), idempotency_key=_idempotency_key(options))
         return self._outgoing(request, options, options.get("request_id"))
 
     def stream(self, prompt: Prompt, options: CompleteOptions) -> Outgoing[StreamCompleteRequest]:
+        check_names(options, _COMPLETE_OPTIONS)
         request = StreamCompleteRequest(**_shared(prompt, options), idempotency_key=_idempotency_key(options))
         return self._outgoing(request, options, options.get("request_id"))
 
     def receipt(self, request_id: str, options: CallOptions) -> Outgoing[GetReceiptRequest]:
+        check_names(options, _CALL_OPTIONS)
         return self._outgoing(GetReceiptRequest(request_id=request_id), options)
 
     def models(self, page_token: str, options: CallOptions) -> Outgoing[ListModelsRequest]:
+        check_names(options, _CALL_OPTIONS)
         return self._outgoing(ListModelsRequest(page_size=1000, page_token=page_token), options)
 
     def _outgoing(self, request: RequestT, options: CallOptions, request_id: str | None = None) -> Outgoing[RequestT]:
         request_id = request_id or uuid4().hex
-        timeout = options.get("timeout")
+        given = options.get("timeout")
+        timeout = self._timeout if given is None else given
+        check_timeout(timeout)
         metadata = {
             **self._credentials,
             "x-request-id": request_id,
             **trace_metadata(options.get("traceparent")),
         }
-        return Outgoing(
-            request=request,
-            metadata=tuple(metadata.items()),
-            timeout=self._timeout if timeout is None else timeout,
-            request_id=request_id,
-        )
+        check_metadata(metadata.items())
+        return Outgoing(request=request, metadata=tuple(metadata.items()), timeout=timeout, request_id=request_id)
 
 
 def _shared(prompt: Prompt, options: RouteOptions) -> dict[str, Any]:
     """The fields that all requests for a decision or an answer have."""
+    check_labels(options.get("labels"))
     return {
         "caller": Caller(**_given(options, _CALLER)),
         "chat": chat_of(prompt, options),
@@ -88,7 +99,7 @@ def _shared(prompt: Prompt, options: RouteOptions) -> dict[str, Any]:
 
 def _routing(options: RouteOptions) -> Routing:
     if options.get("model") and options.get("deployment"):
-        raise ValueError("Name a model or a deployment, not both")
+        raise ValueError(f"Name a model or a deployment, not both: {options['model']!r} and {options['deployment']!r}")
     routing = Routing(**_given(options, (*_ROUTING, "model", "deployment")))
     latency_target = options.get("latency_target")
     if latency_target is not None:

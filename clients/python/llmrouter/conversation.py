@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from llmrouter.options import Prompt, RouteOptions
@@ -49,10 +49,9 @@ _PARAMETERS = (
 
 def chat_of(prompt: Prompt, options: RouteOptions) -> Chat:
     """The chat to send. Raises `ValueError` for what cannot be sent; limits and ranges are the router's to check."""
-    given = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
     extra = options.get("extra")
     return Chat(
-        messages=[_message(message) for message in given],
+        messages=_messages(prompt),
         tools=[_tool(tool) for tool in options.get("tools") or ()],
         tool_choice=_tool_choice(options.get("tool_choice")),
         response_format=_response_format(options.get("response_format")),
@@ -61,9 +60,19 @@ def chat_of(prompt: Prompt, options: RouteOptions) -> Chat:
     )
 
 
-def _message(given: Message | Mapping[str, Any]) -> Message:
+def _messages(prompt: Any) -> list[Message]:
+    if isinstance(prompt, str):
+        return [Message(role=Role.ROLE_USER, parts=[Part(text=prompt)])]
+    if not isinstance(prompt, Iterable) or isinstance(prompt, (bytes, Mapping)):
+        raise ValueError(f"A prompt is text or a list of messages, not {_kind(prompt)}")
+    return [_message(message) for message in prompt]
+
+
+def _message(given: Any) -> Message:
     if isinstance(given, Message):
         return given
+    if not isinstance(given, Mapping):
+        raise ValueError(f'A message is {{"role": ..., "content": ...}}, not {_kind(given)}')
     role = _ROLES.get(given.get("role", ""))
     if role is None:
         raise ValueError(f"A message's role is one of {', '.join(_ROLES)}, not {given.get('role')!r}")
@@ -174,6 +183,10 @@ def _parameters(options: RouteOptions) -> Parameters:
             raise ValueError(f"reasoning_effort is one of none, minimal, low, medium and high, not {effort!r}")
         values["reasoning_effort"] = ReasoningEffort.Value(name)
     return Parameters(**values)
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def _json(value: Any) -> str:
