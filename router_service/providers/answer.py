@@ -9,7 +9,16 @@ from router_service.domain.chat import FinishReason, Opaque
 from router_service.domain.error import UpstreamError, UpstreamFault
 from router_service.domain.event import Delta, ReasoningDelta, TextDelta
 from router_service.domain.upstream import Reply, UpstreamRequest
-from router_service.providers.chunks import NOTHING, Choice, Chunk, ContentPart, Output, decode_chunk, read_usage
+from router_service.providers.chunks import (
+    NOTHING,
+    Choice,
+    Chunk,
+    ContentPart,
+    Output,
+    decode_chunk,
+    decode_damaged,
+    read_usage,
+)
 from router_service.providers.failure import stream_failure
 from router_service.providers.opaque import OpaqueState, encode_opaque
 from router_service.providers.sse import ErrorEvent
@@ -34,6 +43,9 @@ _FINISH_REASONS = {
 _FAILED_REASONS = frozenset(
     {"error", "abort", "aborted", "cancelled", "network_error", "insufficient_system_resource", "timeout"}
 )
+_UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError)
+# Names end up in receipts and spans.
+_LONGEST_NAME = 256
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 
 
@@ -62,7 +74,10 @@ class AnswerReader:
     def read_answer(self, body: bytes) -> list[Delta]:
         """The output of a whole answer. Raises `UpstreamError` unless it is one, and finished."""
         try:
-            chunk = decode_chunk(body)
+            try:
+                chunk = decode_chunk(body)
+            except _UNDECODABLE:
+                chunk = decode_damaged(body)
         except (msgspec.DecodeError, RecursionError) as error:
             raise self._unreadable(body) from error
         try:
@@ -86,7 +101,10 @@ class AnswerReader:
                     raise stream_failure(self._provider, event)
                 if event.isspace():
                     continue
-                chunk = decode_chunk(event)
+                try:
+                    chunk = decode_chunk(event)
+                except _UNDECODABLE:
+                    chunk = decode_damaged(event)
                 if named and (text := chunk.text_alone) is not None:
                     if text:
                         self._add_text(text, is_reasoning=False)
@@ -133,10 +151,10 @@ class AnswerReader:
             self._read_usage(chunk)
             raise stream_failure(self._provider, body)
         reply = self._reply
-        if not reply.response_id and chunk.id:
-            reply.response_id = str(chunk.id)
-        if not reply.response_model and chunk.model:
-            reply.response_model = chunk.model
+        if not reply.response_id and isinstance(chunk.id, str | int):
+            reply.response_id = str(chunk.id)[:_LONGEST_NAME]
+        if not reply.response_model and isinstance(chunk.model, str):
+            reply.response_model = chunk.model[:_LONGEST_NAME]
         self._read_usage(chunk)
         if chunk.choices:
             choice = chunk.choices[0]
@@ -153,7 +171,7 @@ class AnswerReader:
 
     def _read_output(self, output: Output) -> None:
         reasoning = output.reasoning_content or output.reasoning
-        if reasoning:
+        if reasoning and isinstance(reasoning, str):
             self._add_text(reasoning, is_reasoning=True)
         if isinstance(output.content, str):
             if output.content:
@@ -161,7 +179,7 @@ class AnswerReader:
         elif output.content:
             for part in output.content:
                 self._read_part(part)
-        if output.refusal:
+        if output.refusal and isinstance(output.refusal, str):
             self._add_text(output.refusal, is_reasoning=False)
         if output.extra_content is not NOTHING:
             self._keep(output.extra_content, None)

@@ -1,11 +1,13 @@
 """What providers send: the shapes of answers and stream chunks, as tolerant as the world is varied.
 
-Every field may be missing or null, and unknown fields are skipped. One type serves whole answers and chunks alike: a
-whole answer has `message` in its choice where a chunk has `delta`.
+Every field may be missing or null, and unknown fields are skipped. Only what makes up an answer has a type: a wrong one
+elsewhere must not lose an answer that is paid for. One type serves whole answers and chunks alike: a whole answer has
+`message` in its choice where a chunk has `delta`.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -15,6 +17,16 @@ from router_service.domain.money import Usage
 
 NOTHING = Raw()
 """The provider state of what carries none."""
+
+_MOST_TOKENS = 1_000_000_000
+_DIGITS = re.compile(r"[0-9]{1,10}")
+_NO_ERROR = (None, 0, "0", "")
+_ESCAPE = re.compile(
+    rb"""\\u[dD][89abAB][0-9a-fA-F]{2} \\u[dD][c-fC-F][0-9a-fA-F]{2}
+    | (?P<half> \\u[dD][89a-fA-F][0-9a-fA-F]{2})
+    | \\.""",
+    re.VERBOSE | re.DOTALL,
+)
 
 
 class _Piece(Struct, gc=False):
@@ -30,7 +42,6 @@ class Thought(_Piece):
 class ContentPart(_Piece):
     """Content as a list of parts."""
 
-    type: str | None = None
     text: str | None = None
     thinking: list[Thought] | str | None = None
 
@@ -55,80 +66,40 @@ class Output(_Piece):
     """A message, or a piece of one."""
 
     content: str | list[ContentPart] | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    refusal: str | None = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    refusal: Any = None
     tool_calls: list[ToolCallPart] | None = None
     extra_content: Raw = NOTHING
-
-
-class CachedDetails(_Piece):
-    """Details of the input tokens."""
-
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    cache_creation_tokens: int | None = None
-
-
-class ReasoningDetails(_Piece):
-    """Details of the output tokens."""
-
-    reasoning_tokens: int | None = None
-
-
-class UsageReport(_Piece):
-    """Token counts under the names that providers use."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-    prompt_tokens_details: CachedDetails | None = None
-    completion_tokens_details: ReasoningDetails | None = None
-    prompt_cache_hit_tokens: int | None = None
-    cached_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
 
 
 class Choice(_Piece):
     """One of the answers; only the first is ever asked for. Moonshot puts the usage here."""
 
-    index: int | None = None
     delta: Output | None = None
     message: Output | None = None
     finish_reason: str | None = None
-    usage: UsageReport | None = None
+    usage: Any = None
     error: Any = None
-
-
-class GroqExtra(_Piece):
-    """Groq's own envelope."""
-
-    usage: UsageReport | None = None
-    error: Any = None
-
-
-class MinimaxStatus(_Piece):
-    """MiniMax's own envelope: anything but 0 is an error."""
-
-    status_code: int | None = None
 
 
 class Chunk(_Piece):
-    """A whole answer or one chunk of a stream, or an error in the place of either."""
+    """A whole answer or one chunk of a stream, or an error in the place of either. `x_groq` and `base_resp` are
+    envelopes of Groq's and MiniMax's own.
+    """
 
-    id: str | int | None = None
-    model: str | None = None
+    id: Any = None
+    model: Any = None
     choices: list[Choice] | None = None
-    usage: UsageReport | None = None
+    usage: Any = None
     error: Any = None
-    object: str | None = None
-    type: str | None = None
+    object: Any = None
+    type: Any = None
     code: Any = None
     message: Any = None
     detail: Any = None
-    x_groq: GroqExtra | None = None
-    base_resp: MinimaxStatus | None = None
+    x_groq: Any = None
+    base_resp: Any = None
 
     @property
     def text_alone(self) -> str | None:
@@ -160,8 +131,8 @@ class Chunk(_Piece):
         return (
             self.object == "error"
             or self.type == "error"
-            or (self.base_resp is not None and bool(self.base_resp.status_code))
-            or (self.x_groq is not None and bool(self.x_groq.error))
+            or _field(self.base_resp, "status_code") not in _NO_ERROR
+            or bool(_field(self.x_groq, "error"))
             or (choices is None and self.usage is None and self._complains)
         )
 
@@ -172,55 +143,85 @@ class Chunk(_Piece):
         return bool(self.message or self.detail)
 
     @property
-    def reported_usage(self) -> UsageReport | None:
-        """The usage, wherever it is."""
+    def reported_usage(self) -> object:
+        """The usage as it was sent, wherever it is; `None` where there is none."""
         if self.usage is not None:
             return self.usage
         if self.choices and self.choices[0].usage is not None:
             return self.choices[0].usage
-        return None if self.x_groq is None else self.x_groq.usage
+        return _field(self.x_groq, "usage")
 
 
 decode_chunk = msgspec.json.Decoder(Chunk).decode
 
 
-def read_usage(report: UsageReport, earlier: Usage | None) -> Usage:
-    """The counts of `report`; what it does not mention stays as it was in `earlier`. An explicit 0 is a count.
+def decode_damaged(body: bytes) -> Chunk:
+    """The chunk in a body that could not be decoded, once characters that are none are replaced by U+FFFD.
 
-    Output includes reasoning: where a provider leaves it out of `completion_tokens` (xAI, Gemini), the total has it.
+    Some providers cut text between the halves of a surrogate pair, or in the middle of UTF-8. Raises
+    `msgspec.DecodeError` or `RecursionError` where more is wrong.
     """
+    text = body.decode("utf-8", "replace").encode()
+    return decode_chunk(_ESCAPE.sub(lambda match: rb"\ufffd" if match["half"] else match[0], text))
+
+
+def read_usage(report: object, earlier: Usage | None) -> Usage | None:
+    """The counts of `report`, under the names that providers use; what it does not mention stays as in `earlier`.
+
+    An explicit 0 is a count. A number too large or below 0 is none, nor is what is not a whole number; without a count
+    of input or output, or with a bad one, nothing is believed: `earlier` is returned. Output includes reasoning: where
+    a provider leaves it out of `completion_tokens` (xAI, Gemini), the total has it.
+    """
+    if not isinstance(report, dict):
+        return earlier
+    stated = [name for name in ("prompt_tokens", "completion_tokens") if report.get(name) is not None]
+    if not stated or any(_count(report[name]) is None for name in stated):
+        return earlier
     before = earlier or Usage()
-    inputs = report.prompt_tokens_details
-    outputs = report.completion_tokens_details
-    prompt = _first(report.prompt_tokens, before.input_tokens)
-    completion = _first(report.completion_tokens, before.output_tokens)
-    reasoning = _first(None if outputs is None else outputs.reasoning_tokens, before.reasoning_tokens)
-    hidden = 0 if report.total_tokens is None else report.total_tokens - prompt - completion
-    if hidden > 0 and report.completion_tokens is not None:
+    inputs = report.get("prompt_tokens_details")
+    reasoning_tokens = _field(report.get("completion_tokens_details"), "reasoning_tokens")
+    prompt = _first(report.get("prompt_tokens"), before.input_tokens)
+    completion = _first(report.get("completion_tokens"), before.output_tokens)
+    reasoning = _first(reasoning_tokens, before.reasoning_tokens)
+    total = _count(report.get("total_tokens"))
+    hidden = 0 if total is None else total - prompt - completion
+    if hidden > 0 and "completion_tokens" in stated:
         completion += hidden
         reasoning = max(reasoning, hidden)
     return Usage(
         input_tokens=prompt,
         output_tokens=completion,
         cached_input_tokens=_first(
-            None if inputs is None else inputs.cached_tokens,
-            report.prompt_cache_hit_tokens,
-            report.cached_tokens,
-            report.cache_read_input_tokens,
+            _field(inputs, "cached_tokens"),
+            report.get("prompt_cache_hit_tokens"),
+            report.get("cached_tokens"),
+            report.get("cache_read_input_tokens"),
             before.cached_input_tokens,
         ),
         cache_write_tokens=_first(
-            None if inputs is None else inputs.cache_write_tokens,
-            None if inputs is None else inputs.cache_creation_tokens,
-            report.cache_creation_input_tokens,
+            _field(inputs, "cache_write_tokens"),
+            _field(inputs, "cache_creation_tokens"),
+            report.get("cache_creation_input_tokens"),
             before.cache_write_tokens,
         ),
         reasoning_tokens=reasoning,
     )
 
 
-def _first(*counts: int | None) -> int:
-    for count in counts:
-        if count is not None:
-            return max(0, count)
-    return 0
+def _field(envelope: object, name: str) -> Any:
+    return envelope.get(name) if isinstance(envelope, dict) else None
+
+
+def _first(*stated: object) -> int:
+    return next((count for each in stated if (count := _count(each)) is not None), 0)
+
+
+def _count(stated: object) -> int | None:
+    """A number of tokens, however it is written; `None` for anything that cannot be one."""
+    if type(stated) is int:
+        number = stated
+    elif (isinstance(stated, str) and _DIGITS.fullmatch(stated)) or (isinstance(stated, float) and stated.is_integer()):
+        number = int(stated)
+    else:
+        return None
+    return number if 0 <= number <= _MOST_TOKENS else None
