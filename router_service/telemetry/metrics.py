@@ -12,8 +12,10 @@ from typing import Final
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from router_service.domain.call import Call
+from router_service.domain.money import CostStatus
 from router_service.domain.receipt import Attempt, AttemptOutcome, AttemptReason, Receipt
 from router_service.telemetry import semconv
+from router_service.telemetry.alarm import refused_key
 from router_service.telemetry.histogram import Histogram, Labels
 
 OTHER: Final = "other"
@@ -85,6 +87,7 @@ class Metrics:
         self._saved = Tally(*route)
         self._unpriced = Tally(*route)
         self._attempts = Tally(*model, semconv.DEPLOYMENT, semconv.ATTEMPT_REASON, semconv.ATTEMPT_OUTCOME)
+        self._key_refused = Tally(semconv.PROVIDER_ID)
         self._interrupted = Tally(*model, semconv.DEPLOYMENT)
         self._fallbacks = Tally(*model, semconv.DEPLOYMENT)
         self._retries = Tally(*model, semconv.DEPLOYMENT)
@@ -100,6 +103,7 @@ class Metrics:
         counter(semconv.METRIC_FALLBACKS, "{attempt}", self._fallbacks)
         counter(semconv.METRIC_RETRIES, "{attempt}", self._retries)
         counter(semconv.METRIC_ESCALATIONS, "{attempt}", self._escalations)
+        counter(semconv.METRIC_KEY_REFUSED, "{attempt}", self._key_refused)
         counter(semconv.METRIC_INTERRUPTED, "{stream}", self._interrupted)
         counter(semconv.METRIC_COST, "USD", self._cost, 1e9)
         counter(semconv.METRIC_UNPRICED, "{request}", self._unpriced)
@@ -146,7 +150,7 @@ class Metrics:
         self._active += 1
 
     def decided(self, rule: str, duration: float) -> None:
-        """Record how long routing took, in seconds."""
+        """Record how long routing took, in seconds; `rule` is empty where it came to no decision."""
         self._route_duration.record(duration, self._rule(rule))
 
     def attempt_ended(self, attempt: Attempt, call: Call, rule: str, chunks: int) -> None:
@@ -154,6 +158,8 @@ class Metrics:
         deployment = attempt.deployment
         model = (semconv.provider_name(deployment.vendor, deployment.provider), deployment.upstream_name)
         self._attempts.add(1, *model, deployment.id, attempt.reason, attempt.outcome)
+        if refused_key(attempt):
+            self._key_refused.add(1, deployment.provider)
         if (repeated := self._repeated(attempt.reason)) is not None:
             repeated.add(1, *model, deployment.id)
         self._operation_duration.record(attempt.duration, semconv.CHAT, *model, attempt.error_type)
@@ -183,10 +189,9 @@ class Metrics:
         rule = receipt.decision.rule_name if receipt.decision is not None else ""
         route = (self.feature(receipt.feature), self._tier(receipt.tier), self._rule(rule))
         self._requests.add(1, *route, receipt.status)
-        if receipt.cost is None:
-            if receipt.attempts:
-                self._unpriced.add(1, *route)
-        elif receipt.baseline_cost is not None:
+        if any(attempt.cost_status is CostStatus.UNPRICED for attempt in receipt.attempts):
+            self._unpriced.add(1, *route)
+        elif receipt.cost is not None and receipt.baseline_cost is not None:
             self._saved.add(receipt.baseline_cost - receipt.cost, *route)
 
     def rpc_ended(self, method: str, status: str, error: str, duration: float) -> None:

@@ -11,12 +11,22 @@ from opentelemetry.trace import SpanContext, format_span_id, format_trace_id
 
 from router_service.domain.call import Call
 from router_service.domain.chat import Parameters
+from router_service.domain.error import RouterError
 from router_service.domain.event import AttemptFinished, AttemptStarted, CallStarted, Decided, Deltas, Event, Finished
 from router_service.domain.receipt import Attempt, AttemptOutcome, AttemptReason, Receipt
+from router_service.telemetry.alarm import warn_of_refused_key
 from router_service.telemetry.audit import audit
 from router_service.telemetry.metrics import Metrics
 from router_service.telemetry.sampling import Told
-from router_service.telemetry.spans import Origin, attempt_span, nanoseconds, root_attributes, root_event, route_span
+from router_service.telemetry.spans import (
+    Origin,
+    attempt_span,
+    nanoseconds,
+    refusal_span,
+    root_attributes,
+    root_event,
+    route_span,
+)
 from router_service.telemetry.tracing import Tracing
 
 logger = logging.getLogger(__name__)
@@ -38,7 +48,7 @@ class Failures:
 
 
 class AuditObserver:
-    """The `Observer` where nothing is exported: it writes the audit record."""
+    """The `Observer` where nothing is exported: it writes the audit record, and warns."""
 
     __slots__ = ("_call", "_failures")
 
@@ -47,12 +57,14 @@ class AuditObserver:
         self._failures = failures
 
     def __call__(self, event: Event) -> None:
-        """Wait for the end of the call."""
-        if type(event) is Finished:
-            try:
+        """Wait for the ends of attempts and of the call."""
+        try:
+            if type(event) is Finished:
                 audit(self._call, event.receipt)
-            except Exception as exc:
-                self._failures.note(exc)
+            elif type(event) is AttemptFinished:
+                warn_of_refused_key(event.attempt)
+        except Exception as exc:
+            self._failures.note(exc)
 
     def trace_headers(self, attempt: int) -> Mapping[str, str]:
         """Nothing is traced."""
@@ -81,12 +93,13 @@ class CallObserver:
         self._tracing = tracing
         self._metrics = metrics
         self._decided: Decided | None = None
-        self._decided_at = 0
+        self._routed: tuple[int, int] | None = None
         self._started: list[AttemptStarted] = []
         self._ended: dict[int, Attempt] = {}
         self._chunks: dict[int, int] = {}
         self._span_ids: dict[int, int] = {}
         self._receipt: Receipt | None = None
+        self._error: RouterError | None = None
         self._costly = False
         if tracing is not None and root is not None and not tracing.sampler.attach(root, self):
             self._root = None
@@ -144,22 +157,29 @@ class CallObserver:
                 if self._metrics is not None:
                     chunks = self._chunks.get(attempt.number, 0)
                     self._metrics.attempt_ended(attempt, self._call, self._rule, chunks)
+                warn_of_refused_key(attempt)
             case Decided():
                 self._decided = event
-                if self._metrics is not None:
-                    self._metrics.decided(event.decision.rule_name, event.duration)
-                if self._tracing is not None:
-                    self._decided_at = self._tracing.now()
+                self._routing_ended(event.decision.rule_name, event.duration)
             case CallStarted():
                 if self._metrics is not None:
                     self._metrics.call_started()
-            case Finished(receipt=receipt):
-                self._receipt = receipt
+            case Finished(receipt=receipt, error=error):
+                if self._decided is None:
+                    self._routing_ended("", receipt.duration)
+                self._receipt, self._error = receipt, error
                 if self._tracing is not None and receipt.cost is not None:
                     self._costly = receipt.cost > self._tracing.costly_nano_usd
                 if self._metrics is not None:
                     self._metrics.call_finished(receipt)
                 audit(self._call, receipt)
+
+    def _routing_ended(self, rule: str, duration: float) -> None:
+        if self._metrics is not None:
+            self._metrics.decided(rule, duration)
+        if self._tracing is not None:
+            now = self._tracing.now()
+            self._routed = (now - nanoseconds(duration), now)
 
     @property
     def _rule(self) -> str:
@@ -172,10 +192,11 @@ class CallObserver:
         origin = Origin(context, root.resource, root.instrumentation_scope)
         spans: list[ReadableSpan] = []
         parameters = Parameters()
-        if self._decided is not None:
+        if self._decided is not None and self._routed is not None:
             parameters = self._decided.decision.parameters
-            times = (self._decided_at - nanoseconds(self._decided.duration), self._decided_at)
-            spans.append(route_span(origin, tracing.new_span_id(), self._call, self._decided.decision, times))
+            spans.append(route_span(origin, tracing.new_span_id(), self._call, self._decided.decision, self._routed))
+        elif self._error is not None and self._routed is not None:
+            spans.append(refusal_span(origin, tracing.new_span_id(), self._call, self._error, self._routed))
         events: list[SpanEvent] = []
         before: Attempt | None = None
         for started in self._started:

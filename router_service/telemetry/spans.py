@@ -15,7 +15,8 @@ from opentelemetry.util.types import AttributeValue
 
 from router_service.domain.call import Call
 from router_service.domain.chat import JsonObjectFormat, JsonSchemaFormat, Parameters
-from router_service.domain.decision import Decision
+from router_service.domain.decision import Decision, RejectionReason
+from router_service.domain.error import NoCandidate, RouterError
 from router_service.domain.event import AttemptStarted
 from router_service.domain.money import Cost, Usage
 from router_service.domain.receipt import Attempt, AttemptOutcome, AttemptReason, Receipt
@@ -28,6 +29,7 @@ _EVENT_NAMES = {
     AttemptReason.FALLBACK: semconv.EVENT_FALLBACK,
     AttemptReason.ESCALATION: semconv.EVENT_ESCALATE,
 }
+_REJECTION_REASONS = frozenset(RejectionReason)
 _NO_PARAMETERS = Parameters()
 _USD = 1e9
 
@@ -101,6 +103,23 @@ def route_span(origin: Origin, span_id: int, call: Call, decision: Decision, tim
             attributes[semconv.LIMIT_REQUESTED] = first.token_limit.requested
         if first.token_limit.applied is not None:
             attributes[semconv.LIMIT_APPLIED] = first.token_limit.applied
+    return origin.span(semconv.ROUTE_SPAN, span_id, SpanKind.INTERNAL, times, attributes)
+
+
+def refusal_span(
+    origin: Origin, span_id: int, call: Call, refused: RouterError, times: tuple[int, int]
+) -> ReadableSpan:
+    """The span of routing that came to no decision: what was asked, why nobody may serve it, and who is out."""
+    attributes: Attributes = {
+        semconv.ROUTE_CAUSE: refused.reason.value,
+        semconv.ROUTE_REQUESTED: call.wishes.deployment or call.wishes.model,
+    }
+    if call.wishes.policy:
+        attributes[semconv.ROUTE_POLICY] = call.wishes.policy
+    if isinstance(refused, NoCandidate):
+        attributes[semconv.ROUTE_REJECTED] = tuple(
+            f"{deployment}: {reason}" for deployment, reason in refused.metadata.items() if reason in _REJECTION_REASONS
+        )
     return origin.span(semconv.ROUTE_SPAN, span_id, SpanKind.INTERNAL, times, attributes)
 
 

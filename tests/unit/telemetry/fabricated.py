@@ -17,6 +17,7 @@ from router_service.domain.decision import (
     TokenLimit,
 )
 from router_service.domain.deployment import Deployment
+from router_service.domain.error import STATUS_NAMES, RouterError
 from router_service.domain.event import (
     AttemptFinished,
     AttemptStarted,
@@ -130,8 +131,9 @@ class Episode:
     attempts: tuple[Attempt, ...] = (attempt(),)
     status: str = "OK"
     error_reason: str = ""
+    error: RouterError | None = None
     call: Call = field(default_factory=call)
-    decision: Decision = field(default_factory=decision)
+    decision: Decision | None = field(default_factory=decision)
     chunks: int = 3
     baseline_cost: int | None = 5_000_000
 
@@ -146,12 +148,12 @@ class Episode:
             decision=self.decision,
             attempts=self.attempts,
             usage=sum((it.usage for it in self.attempts if it.usage), Usage()),
-            cost=sum(costs) if costs else None,
+            cost=sum(costs) if costs or not self.attempts else None,
             cost_status=self.attempts[-1].cost_status if self.attempts else CostStatus.UNBILLED,
             baseline_cost=self.baseline_cost,
             finish_reason=FinishReason.STOP,
-            status=self.status,
-            error_reason=self.error_reason,
+            status=self.status if self.error is None else STATUS_NAMES[self.error.reason],
+            error_reason=self.error_reason if self.error is None else self.error.reason.value,
             started_at=START,
             duration=3.0,
             time_to_first_output=0.5,
@@ -159,7 +161,8 @@ class Episode:
 
     def events(self) -> Iterator[Event]:
         yield CallStarted(call=self.call, started_at=START)
-        yield Decided(decision=self.decision, duration=0.002)
+        if self.decision is not None:
+            yield Decided(decision=self.decision, duration=0.002)
         for it in self.attempts:
             yield AttemptStarted(
                 number=it.number,
@@ -173,7 +176,17 @@ class Episode:
                 for _ in range(self.chunks):
                     yield Deltas(attempt=it.number, deltas=(TextDelta(SECRET),))
             yield AttemptFinished(attempt=it)
-        yield Finished(receipt=self.receipt)
+        yield Finished(receipt=self.receipt, error=self.error)
+
+
+def refused(error: RouterError) -> Episode:
+    """A call that came to no decision."""
+    return Episode((), error=error, decision=None, baseline_cost=None)
+
+
+def routed() -> Episode:
+    """A decision that nobody is asked to carry out yet."""
+    return Episode((), baseline_cost=None)
 
 
 def retry_and_fallback() -> Episode:

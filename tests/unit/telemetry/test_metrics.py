@@ -3,12 +3,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fabricated import COST, GPT, Episode, attempt, call, retry_and_fallback
+from fabricated import CLAUDE, COST, GPT, Episode, attempt, call, refused, retry_and_fallback, routed
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader, NumberDataPoint
 
 from router_service.config.configuration import TelemetrySettings
+from router_service.domain.error import NoCandidate, NotFound
 from router_service.domain.event import CallStarted
 from router_service.domain.money import CostStatus
 from router_service.domain.receipt import AttemptOutcome, AttemptReason
@@ -93,6 +94,34 @@ def test_an_unpriced_call_is_counted_and_not_taken_for_free() -> None:
     assert meters.values("llm_router.cost.unpriced_requests") == {("chat_reply", "free tier", "free"): 1}
     assert meters.values("llm_router.cost") == {}
     assert meters.values("llm_router.cost.saved") == {}
+
+
+def test_a_call_is_unpriced_by_any_attempt_without_a_price_and_not_by_one_of_unknown_outcome() -> None:
+    unpriced = attempt(cost=None, cost_status=CostStatus.UNPRICED, outcome=AttemptOutcome.ERROR)
+    fallback = attempt(2, CLAUDE, AttemptReason.FALLBACK)
+    unknown = replace(attempt(), cost=None, usage=None, cost_status=CostStatus.INDETERMINATE)
+    meters = Meters("chat_reply")
+    meters.play(Episode((unpriced, fallback)), Episode((unknown,)), routed(), refused(NotFound("No.")))
+    assert meters.values("llm_router.cost.unpriced_requests") == {("chat_reply", "free tier", "free"): 1}
+    assert meters.values("llm_router.cost.saved") == {}
+
+
+def test_decisions_without_calls_and_calls_without_decisions_are_counted_and_timed() -> None:
+    meters = Meters("chat_reply")
+    meters.play(routed(), refused(NoCandidate("Nobody.")))
+    assert meters.values("llm_router.requests") == {
+        ("chat_reply", "OK", "free tier", "free"): 1,
+        ("chat_reply", "FAILED_PRECONDITION", "other", "free"): 1,
+    }
+    assert meters.values("llm_router.route.duration") == {("free tier",): 0.002, ("other",): 3.0}
+    assert meters.values("llm_router.active_requests") == {(): 0}
+
+
+def test_a_refused_key_is_an_alarm_by_provider() -> None:
+    meters = Meters()
+    refusals = (attempt(1, error="401"), attempt(2, CLAUDE, error="403"), attempt(3, CLAUDE, error="auth"))
+    meters.play(Episode((*refusals, attempt(4, error="429"))))
+    assert meters.values("llm_router.provider.key_refused") == {("openai",): 1, ("ours",): 2}
 
 
 def test_latencies_follow_the_conventions_and_their_buckets() -> None:

@@ -7,12 +7,15 @@ import pytest
 from fabricated import (
     CLAUDE,
     GPT,
+    LLAMA,
     SECRET,
     START,
     Episode,
     attempt,
     call,
+    refused,
     retry_and_fallback,
+    routed,
 )
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -21,6 +24,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags, TraceState
 
 from router_service.config.configuration import TelemetrySettings
+from router_service.domain.call import Wishes
+from router_service.domain.error import AttemptsFailed, NoCandidate, NotFound
 from router_service.domain.event import AttemptFinished, AttemptStarted, Observer
 from router_service.domain.money import Cost, CostStatus
 from router_service.domain.receipt import AttemptOutcome, AttemptReason
@@ -146,6 +151,44 @@ def test_the_route_span_explains_the_decision_and_ends_when_it_was_made() -> Non
         "llm_router.limit.max_output_tokens.reason": "feature",
     }
     assert (route.end_time, route.start_time) == (int(START * NANO), int(START * NANO) - 2_000_000)
+
+
+def test_routing_that_came_to_no_decision_has_its_span_with_the_reason_and_who_is_out() -> None:
+    error = NoCandidate("Nobody.", metadata={"gpt-x": "CAPABILITY", "llama": "HEALTH", "policy": "default"})
+    spans = Stage().play(refused(error))
+    assert [span.name for span in spans] == ["svc/Complete", "llm_router.route"]
+    assert attributes(spans[1]) == {
+        "llm_router.route.cause": "NO_ELIGIBLE_CANDIDATE",
+        "llm_router.route.rejected": ("gpt-x: CAPABILITY", "llama: HEALTH"),
+        "llm_router.route.model.requested": "",
+    }
+    assert spans[1].status.status_code is StatusCode.UNSET
+    assert spans[1].parent == spans[0].context
+    assert (spans[1].end_time, spans[1].start_time) == (int(START * NANO), int((START - 3) * NANO))
+    assert attributes(spans[0])["llm_router.request.error"] == "NO_ELIGIBLE_CANDIDATE"
+
+
+def test_an_unknown_model_is_told_as_the_cause_of_no_decision() -> None:
+    asked = replace(call(), wishes=Wishes(model="gpt-17", policy="default"))
+    route = Stage().play(replace(refused(NotFound("No such model.", metadata={"model": "gpt-17"})), call=asked))[1]
+    assert attributes(route) == {
+        "llm_router.route.policy": "default",
+        "llm_router.route.cause": "MODEL_NOT_FOUND",
+        "llm_router.route.model.requested": "gpt-17",
+    }
+
+
+def test_a_call_that_fails_after_its_decision_keeps_the_decisions_span() -> None:
+    spans = Stage().play(Episode((attempt(error="503"),), error=AttemptsFailed("No.")))
+    assert [span.name for span in spans] == ["svc/Complete", "llm_router.route", "chat gpt-x-0901"]
+    assert attributes(spans[1])["llm_router.route.cause"] == "rule"
+
+
+def test_a_decision_alone_is_a_root_and_its_route() -> None:
+    spans = Stage().play(routed())
+    assert [span.name for span in spans] == ["svc/Complete", "llm_router.route"]
+    assert attributes(spans[1])["llm_router.route.candidates"] == ("gpt-x", "claude-y")
+    assert attributes(spans[0])["llm_router.request.cost.status"] == "unbilled"
 
 
 def test_an_answered_attempt_follows_the_conventions_and_carries_its_cost() -> None:
@@ -340,6 +383,20 @@ def test_an_audit_record_has_the_facts_of_the_request(caplog: pytest.LogCaptureF
     assert (facts["attempts"], facts["retries"], facts["fallbacks"]) == (3, 1, 1)
     assert (facts["cost_nano_usd"], facts["baseline_cost_nano_usd"]) == (1_234_567, 5_000_000)
     assert (facts["status"], facts["finish_reason"], facts["stream"]) == ("OK", "stop", True)
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_a_refused_key_is_warned_of_once_an_attempt(exported: bool, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    telemetry = Stage().telemetry if exported else Telemetry(TelemetrySettings())
+    observer = telemetry.observer(call())
+    episode = Episode((attempt(1, error="401"), attempt(2, LLAMA, error="503"), attempt(3, CLAUDE, error="403")))
+    for event in episode.events():
+        observer(event)
+    assert [(record.levelname, record.args) for record in caplog.records] == [
+        ("WARNING", ("openai", "gpt-x")),
+        ("WARNING", ("ours", "claude-y")),
+    ]
 
 
 def test_where_the_audit_logger_is_off_nothing_is_written(caplog: pytest.LogCaptureFixture) -> None:
