@@ -18,6 +18,7 @@ from router_service.domain.money import Usage
 NOTHING = Raw()
 """The provider state of what carries none."""
 
+_UNUSED = Usage()
 _MOST_TOKENS = 1_000_000_000
 _DIGITS = re.compile(r"[0-9]{1,10}")
 _NO_ERROR = (None, 0, "0", "")
@@ -174,18 +175,21 @@ def read_usage(report: object, earlier: Usage | None) -> Usage | None:
     """
     if not isinstance(report, dict):
         return earlier
-    stated = [name for name in ("prompt_tokens", "completion_tokens") if report.get(name) is not None]
-    if not stated or any(_count(report[name]) is None for name in stated):
+    stated_input, stated_output = report.get("prompt_tokens"), report.get("completion_tokens")
+    read_input, read_output = _count(stated_input), _count(stated_output)
+    if read_input is None and (read_output is None or stated_input is not None):
         return earlier
-    before = earlier or Usage()
+    if read_output is None and stated_output is not None:
+        return earlier
+    before = earlier or _UNUSED
     inputs = report.get("prompt_tokens_details")
     reasoning_tokens = _field(report.get("completion_tokens_details"), "reasoning_tokens")
-    prompt = _first(report.get("prompt_tokens"), before.input_tokens)
-    completion = _first(report.get("completion_tokens"), before.output_tokens)
+    prompt = before.input_tokens if read_input is None else read_input
+    completion = before.output_tokens if read_output is None else read_output
     reasoning = _first(reasoning_tokens, before.reasoning_tokens)
     total = _count(report.get("total_tokens"))
     hidden = 0 if total is None else total - prompt - completion
-    if hidden > 0 and "completion_tokens" in stated:
+    if hidden > 0 and read_output is not None:
         completion += hidden
         reasoning = max(reasoning, hidden)
     return Usage(
@@ -213,7 +217,10 @@ def _field(envelope: object, name: str) -> Any:
 
 
 def _first(*stated: object) -> int:
-    return next((count for each in stated if (count := _count(each)) is not None), 0)
+    for each in stated:
+        if each is not None and (count := _count(each)) is not None:
+            return count
+    return 0
 
 
 def _count(stated: object) -> int | None:
