@@ -19,6 +19,15 @@ MAX_ERROR_BYTES = 64 * 1024
 _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _MAX_DEPTH = 8
 
+# Phrases are sought in free text, which may quote the caller's names and schemas: they decide about one call, or hold
+# spaces that no name has. Codes are sought only where a provider puts its own codes.
+_TOO_LARGE = (
+    "too large for model",
+    "request too large",
+    "request_too_large",
+    "exceeds the maximum number of tokens",
+    "range of input length",
+)
 _CONTEXT = (
     "context_length_exceeded",
     "context length",
@@ -26,54 +35,67 @@ _CONTEXT = (
     "context_window",
     "exceed_context_size",
     "context size",
+    "context limit",
     "maximum context",
     "prompt is too long",
+    "prompt tokens limit exceeded",
+    "prompt 超长",
+    "prompt超长",
     "input is too long",
     "too many tokens",
-    "too large for model",
-    "request too large",
-    "request_too_large",
-    "exceeds the maximum number of tokens",
-    "range of input length",
+    *_TOO_LARGE,
 )
+_CONTEXT_CODES = ("context_length_exceeded", "exceed_context_size", "context_window_exceeded")
+# What llama.cpp says with a 500.
+_CONTEXT_FULL = "context size has been exceeded"
+_PER_MINUTE = ("per min", "(tpm)", "(rpm)")
 _FILTERED = (
-    "content_filter",
-    "content_policy",
     "content policy",
     "content management policy",
+    "inappropriate content",
+    "content exists risk",
+    "sensitive content",
+    "input new_sensitive",
+    "output new_sensitive",
+    "input flagged",
+    "input was flagged",
+    "prompt was flagged",
+    "敏感内容",
+)
+_FILTERED_CODES = (
+    "content_filter",
+    "content_policy",
+    "content_moderation",
+    "moderation_blocked",
     "responsibleaipolicyviolation",
     "data_inspection_failed",
     "datainspectionfailed",
-    "inappropriate content",
-    "content exists risk",
-    "flagged",
-    "moderation",
-    "sensitive content",
+    "sensitivecontent",
     "safety_violation",
-    "new_sensitive",
-    "敏感内容",
 )
 _QUOTA = (
-    "insufficient_quota",
     "insufficient quota",
-    "quota_exceeded_daily",
-    "billing_hard_limit",
-    "billing_not_active",
     "insufficient balance",
-    "insufficient_balance",
     "balance is insufficient",
     "balance insufficient",
     "insufficient credits",
-    "credit balance",
+    "credit balance is too low",
     "out of credits",
-    "arrearage",
-    "overdue",
-    "per day",
-    "daily limit",
-    "daily quota",
     "余额不足",
     "欠费",
 )
+_QUOTA_CODES = (
+    "insufficient_quota",
+    "insufficient_balance",
+    "exceeded_current_quota",
+    "quota_exceeded_daily",
+    "billing_hard_limit",
+    "billing_not_active",
+    "arrearage",
+    "overdue",
+)
+# Where the status already says that an account or a limit is the cause, less is enough.
+_QUOTA_IN_A_REFUSAL = (*_QUOTA, *_QUOTA_CODES, "credit balance", "per day", "daily limit", "daily quota")
 _UNKNOWN_MODEL = (
     "model_not_found",
     "model not found",
@@ -88,7 +110,8 @@ _UNKNOWN_MODEL = (
     "deploymentnotfound",
     "decommissioned",
 )
-_BAD_KEY = ("api_key_invalid", "api key not valid", "invalid_api_key", "invalid api key", "incorrect api key")
+_BAD_KEY = ("api key not valid", "invalid api key", "incorrect api key")
+_BAD_KEY_CODES = ("api_key_invalid", "invalid_api_key")
 _DIALECT = (
     "unsupported_parameter",
     "unsupported parameter",
@@ -126,8 +149,8 @@ _NAMED_STATUS = (
     ("invalid_request", 400),
     ("bad_request", 400),
     ("badrequest", 400),
-    ("context", 400),
     ("content_filter", 400),
+    *((phrase, 400) for phrase in (*_CONTEXT, *_FILTERED, *_FILTERED_CODES)),
 )
 
 # MiniMax answers 200 and gives numbers of its own.
@@ -154,9 +177,13 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class _Report:
-    """What is of use in an error body: the provider's words in lower case, its code, and what it says of waiting."""
+    """What is of use in an error body: the provider's words in lower case, its codes, and what it says of waiting.
+
+    `codes` are all of them in lower case; `code` is the most telling one, as it was.
+    """
 
     text: str = ""
+    codes: str = ""
     code: str = ""
     status: int | None = None
     delay: float | None = None
@@ -174,7 +201,7 @@ def http_failure(provider: str, status: int, headers: Mapping[str, str], body: b
         )
     report = _report(body)
     fault = _fault(status, report)
-    hint = retry_hint(headers, report.delay, now=now)
+    hint = retry_hint(headers, report.delay, status=status, now=now)
     return UpstreamError(
         fault,
         f"{provider} {_WORDS[fault]} (HTTP {status}).",
@@ -190,7 +217,7 @@ def stream_failure(provider: str, body: bytes) -> UpstreamError:
     report = _report(body)
     status = report.status if report.status is not None else _named_status(report)
     fault = _fault(status, report)
-    hint = retry_hint({}, report.delay, now=0.0)
+    hint = retry_hint({}, report.delay, status=status, now=0.0)
     return UpstreamError(
         fault,
         f"{provider} {_WORDS[fault]}, and said so inside a successful response.",
@@ -202,22 +229,21 @@ def stream_failure(provider: str, body: bytes) -> UpstreamError:
 
 
 def _fault(status: int, report: _Report) -> UpstreamFault:  # noqa: PLR0911 - a table with conditions
+    refused = status < 500
     text = report.text
     if status == 429:
-        if _any(_CONTEXT[-5:], text):
-            return UpstreamFault.CONTEXT_LENGTH
-        if report.per_day or (not report.per_minute and _any(_QUOTA, text)):
-            return UpstreamFault.QUOTA
-        return UpstreamFault.RATE_LIMITED
-    if status == 402 or (status < 500 and _any(_QUOTA, text)):
+        return _limit(report)
+    if status == 402:
+        return UpstreamFault.CONTEXT_LENGTH if _any(_CONTEXT, text) else UpstreamFault.QUOTA
+    if refused and _is_about_quota(status, report):
         return UpstreamFault.QUOTA
-    if status == 401 or _any(_BAD_KEY, text):
+    if status == 401 or (refused and _says(_BAD_KEY, _BAD_KEY_CODES, report)):
         return UpstreamFault.AUTH
-    if _any(_CONTEXT, text) or status == 413:
+    if status == 413 or (refused and _any(_CONTEXT, text)) or _says((_CONTEXT_FULL,), _CONTEXT_CODES, report):
         return UpstreamFault.CONTEXT_LENGTH
-    if _any(_FILTERED, text):
+    if refused and _says(_FILTERED, _FILTERED_CODES, report):
         return UpstreamFault.CONTENT_FILTER
-    if status == 404 or (status < 500 and _any(_UNKNOWN_MODEL, text)):
+    if status == 404 or (refused and _any(_UNKNOWN_MODEL, text)):
         return UpstreamFault.MODEL_NOT_FOUND
     if status == 403:
         return UpstreamFault.AUTH
@@ -226,6 +252,26 @@ def _fault(status: int, report: _Report) -> UpstreamFault:  # noqa: PLR0911 - a 
     if status >= 500 or status in (409, 425):
         return UpstreamFault.SERVER
     return UpstreamFault.BAD_REQUEST
+
+
+def _limit(report: _Report) -> UpstreamFault:
+    """What a 429 means. A request larger than a rate window is limited by the account, not by the model."""
+    text = report.text
+    is_per_day = report.per_day or "per day" in text
+    if _any(_TOO_LARGE, text) and not is_per_day and not _any(_PER_MINUTE, text):
+        return UpstreamFault.CONTEXT_LENGTH
+    if report.per_day or (not report.per_minute and _any(_QUOTA_IN_A_REFUSAL, text)):
+        return UpstreamFault.QUOTA
+    return UpstreamFault.RATE_LIMITED
+
+
+def _is_about_quota(status: int, report: _Report) -> bool:
+    # A wrong yes takes the deployment away from everybody for minutes.
+    return _says(_QUOTA, _QUOTA_CODES, report) or (status == 403 and _any(_QUOTA_IN_A_REFUSAL, report.text))
+
+
+def _says(phrases: tuple[str, ...], codes: tuple[str, ...], report: _Report) -> bool:
+    return _any(phrases, report.text) or _any(codes, report.codes)
 
 
 def _any(phrases: tuple[str, ...], text: str) -> bool:
@@ -252,6 +298,7 @@ def _report(body: bytes) -> _Report:
         return _Report(text=text)
     strings: list[str] = []
     codes: dict[str, str] = {}
+    all_codes: list[str] = []
     quotas: list[str] = []
     status, delay = None, None
     for key, value in _leaves(content, "", 0):
@@ -260,6 +307,7 @@ def _report(body: bytes) -> _Report:
                 strings.append(value.lower())
             if key in _CODE_KEYS and not value.isdigit() and _CODE.fullmatch(value):
                 codes.setdefault(key, value)
+                all_codes.append(value.lower())
             elif key == "retryDelay":
                 delay = duration_seconds(value)
             elif key == "quotaId":
@@ -268,6 +316,7 @@ def _report(body: bytes) -> _Report:
             status = _http_status(value)
     return _Report(
         text="\n".join(strings),
+        codes="\n".join(all_codes),
         code=next((codes[key] for key in _CODE_KEYS if key in codes), ""),
         status=status,
         delay=delay,
@@ -285,8 +334,18 @@ def _leaves(content: object, key: str, depth: int) -> Iterator[tuple[str, object
     elif isinstance(content, list):
         for value in content:
             yield from _leaves(value, key, depth + 1)
+    elif key == "raw" and isinstance(content, str) and content.startswith("{"):
+        # OpenRouter quotes the whole error of the provider behind it.
+        yield from _leaves(_unquoted(content), "", depth + 1)
     else:
         yield key, content
+
+
+def _unquoted(text: str) -> object:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return text
 
 
 def _http_status(value: object) -> int | None:

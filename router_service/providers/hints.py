@@ -11,6 +11,8 @@ from math import isfinite
 
 # A longer wait than this is a different plan, not a retry.
 MAX_RETRY_AFTER = 120.0
+# No provider means more than this; some say it when their clock is wrong.
+_LONGEST_HINT = 24 * 3600.0
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -38,11 +40,12 @@ def duration_seconds(text: str) -> float | None:
     return seconds if isfinite(seconds) else None
 
 
-def retry_hint(headers: Mapping[str, str], body_delay: float | None, *, now: float) -> RetryHint:
+def retry_hint(headers: Mapping[str, str], body_delay: float | None, *, status: int, now: float) -> RetryHint:
     """What the provider says about trying again, the most exact source first.
 
-    `headers` have lower-case names. `body_delay` is the delay in seconds that the body named. `now` is the time in
-    seconds since the epoch. A wait of more than two minutes is kept, for cooling down, but means: do not retry here.
+    `headers` have lower-case names. `body_delay` is the delay in seconds that the body named. `status` is the HTTP
+    status: rate windows count for a 429 only, since every answer reports them. `now` is the time in seconds since the
+    epoch. A wait of more than two minutes is kept, up to a day, for cooling down, but means: do not retry here.
     """
     retryable = _WORDS.get(headers.get("x-should-retry", "").strip().lower())
     after = next(
@@ -52,13 +55,14 @@ def retry_hint(headers: Mapping[str, str], body_delay: float | None, *, now: flo
                 _milliseconds(headers.get("retry-after-ms")),
                 _seconds_or_date(headers.get("retry-after"), now),
                 body_delay,
-                _window_reset(headers),
+                _window_reset(headers) if status == 429 else None,
             )
             if seconds is not None and seconds > 0
         ),
         None,
     )
     if after is not None and after > MAX_RETRY_AFTER:
+        after = min(after, _LONGEST_HINT)
         retryable = False
     return RetryHint(after, retryable)
 
@@ -81,7 +85,7 @@ def _seconds_or_date(text: str | None, now: float) -> float | None:
         return seconds
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)

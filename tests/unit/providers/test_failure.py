@@ -34,6 +34,11 @@ GEMINI_PER_MINUTE = [
 ]
 GEMINI_PER_DAY = json.loads(json.dumps(GEMINI_PER_MINUTE).replace("PerMinute", "PerDay"))
 
+OVER_THE_WINDOW = "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 50000."
+
+BAD_REQUEST, CONTEXT_LENGTH = UpstreamFault.BAD_REQUEST, UpstreamFault.CONTEXT_LENGTH
+FILTERED = UpstreamFault.CONTENT_FILTER
+
 TABLE: list[tuple[str, int, Any, UpstreamFault]] = [
     ("429 alone", 429, b"", UpstreamFault.RATE_LIMITED),
     ("429 rate", 429, error("Rate limit reached", code="rate_limit_exceeded"), UpstreamFault.RATE_LIMITED),
@@ -63,6 +68,27 @@ TABLE: list[tuple[str, int, Any, UpstreamFault]] = [
     ("400 DashScope", 400, error("x", code="data_inspection_failed"), UpstreamFault.CONTENT_FILTER),
     ("400 DeepSeek", 400, error("Content Exists Risk"), UpstreamFault.CONTENT_FILTER),
     ("403 OpenRouter", 403, error("input flagged", metadata={"reasons": ["violence"]}), UpstreamFault.CONTENT_FILTER),
+    ("403 overdue", 403, error("x", code="AccountOverdueError"), UpstreamFault.QUOTA),
+    ("403 per day", 403, error("Requests per day exceeded"), UpstreamFault.QUOTA),
+    ("400 overdue in a name", 400, error("Invalid schema for function 'list_overdue_invoices'"), BAD_REQUEST),
+    ("400 per day in a schema", 400, error("Invalid schema: 'visits per day' is no type"), BAD_REQUEST),
+    ("422 daily limit in a name", 422, error("field 'daily limit' is unexpected"), BAD_REQUEST),
+    ("400 balance in a name", 400, error("Invalid function 'insufficient_balance_alert'"), BAD_REQUEST),
+    ("400 key in a name", 400, error("Invalid schema for function 'report_invalid_api_key'"), BAD_REQUEST),
+    ("400 moderation in a name", 400, error("Invalid schema for function 'run_moderation'"), BAD_REQUEST),
+    ("400 flagged in a schema", 400, error("property 'flagged' has no type"), BAD_REQUEST),
+    ("400 filter in a name", 400, error("Invalid schema for function 'content_filter'"), BAD_REQUEST),
+    ("400 quoted filter", 400, error("x", metadata={"raw": json.dumps(error("y", code="content_filter"))}), FILTERED),
+    ("400 flagged", 400, error("Your prompt was flagged as potentially violating our policy"), FILTERED),
+    ("400 limit", 400, error("input length and `max_tokens` exceed context limit: 9 + 2 > 10"), CONTEXT_LENGTH),
+    ("402 prompt", 402, error("Prompt tokens limit exceeded: 9 > 8", code=402), CONTEXT_LENGTH),
+    ("400 prompt", 400, error("Prompt tokens limit exceeded: 9 > 8"), CONTEXT_LENGTH),
+    ("400 GLM", 400, error("Prompt 超长", code="1261"), CONTEXT_LENGTH),
+    ("429 over the window", 429, error(OVER_THE_WINDOW, code="rate_limit_exceeded"), UpstreamFault.RATE_LIMITED),
+    ("503 moderation", 503, error("Overloaded: moderation of traffic, flagged"), UpstreamFault.SERVER),
+    ("503 content policy", 503, error("the content policy service is down"), UpstreamFault.SERVER),
+    ("500 context", 500, error("lost the context window cache"), UpstreamFault.SERVER),
+    ("500 context code", 500, error("x", code="context_length_exceeded"), CONTEXT_LENGTH),
     ("400", 400, error("bad"), UpstreamFault.BAD_REQUEST),
     ("422", 422, {"detail": [{"loc": ["body"], "msg": "field required"}]}, UpstreamFault.BAD_REQUEST),
     ("400 bare string", 400, {"error": "nope"}, UpstreamFault.BAD_REQUEST),
@@ -146,6 +172,9 @@ def test_hostile_bodies_are_survived(body: bytes) -> None:
         ({"type": "error", "error": {"type": "overloaded_error"}}, UpstreamFault.SERVER, 529),
         ({"error": "over capacity"}, UpstreamFault.SERVER, 500),
         ({"error": {"error": {"message": "x", "type": "rate_limit_error"}}}, UpstreamFault.RATE_LIMITED, 429),
+        (error("context deadline exceeded"), UpstreamFault.SERVER, 500),
+        (error("maximum context length is 8192 tokens"), UpstreamFault.CONTEXT_LENGTH, 400),
+        (error("Content Exists Risk"), UpstreamFault.CONTENT_FILTER, 400),
         (error("x", type="exceed_context_size_error", code=400), UpstreamFault.CONTEXT_LENGTH, 400),
         ({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}, UpstreamFault.QUOTA, 402),
         ({"base_resp": {"status_code": 1027, "status_msg": "output new_sensitive"}}, UpstreamFault.CONTENT_FILTER, 400),
@@ -154,3 +183,10 @@ def test_hostile_bodies_are_survived(body: bytes) -> None:
 def test_an_error_inside_a_success_is_classified_like_a_status(body: Any, fault: UpstreamFault, status: int) -> None:
     failure = stream_failure("acme", json.dumps(body).encode())
     assert (failure.fault, failure.status) == (fault, status)
+
+
+def test_the_rate_windows_of_a_server_error_say_nothing_about_it() -> None:
+    windows = {"x-ratelimit-reset-requests": "6m0s", "x-ratelimit-reset-tokens": "1s"}
+    failure = failed(500, b"", windows)
+    assert (failure.retry_after, failure.retryable) == (None, None)
+    assert failed(429, b"", windows).retry_after == 360.0

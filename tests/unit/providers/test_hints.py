@@ -6,8 +6,8 @@ from router_service.providers.hints import RetryHint, duration_seconds, retry_hi
 NOW = 784111777.0
 
 
-def hint(headers: dict[str, str], body_delay: float | None = None) -> RetryHint:
-    return retry_hint(headers, body_delay, now=NOW)
+def hint(headers: dict[str, str], body_delay: float | None = None, status: int = 429) -> RetryHint:
+    return retry_hint(headers, body_delay, status=status, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,27 @@ def test_the_providers_own_word_is_kept() -> None:
     assert hint({"x-should-retry": "true"}).retryable is True
     assert hint({"x-should-retry": "false"}).retryable is False
     assert hint({}) == RetryHint(None, None)
+
+
+def test_rate_windows_count_only_where_the_rate_is_the_cause() -> None:
+    headers = {"x-ratelimit-reset-requests": "6m0s", "x-ratelimit-remaining-requests": "99"}
+    assert hint(headers, status=500) == RetryHint(None, None)
+    assert hint({**headers, "retry-after": "2"}, status=503) == RetryHint(2.0, None)
+
+
+def test_no_hint_is_longer_than_a_day() -> None:
+    assert hint({"retry-after": "31536000"}) == RetryHint(86400.0, False)
+    assert hint({"retry-after": "Sun, 06 Nov 2094 08:49:37 GMT"}) == RetryHint(86400.0, False)
+    assert hint({}, float("9" * 400)) == RetryHint(86400.0, False)
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Sun, 06 Nov 99999999999999999999 08:49:37 GMT",
+        "Sun, 06 Nov 1994 08:49:37 +99999999999999999999",
+        "Sun, 06 Nov 10000 08:49:37 GMT",
+    ],
+)
+def test_absurd_dates_say_nothing(date: str) -> None:
+    assert hint({"retry-after": date}) == RetryHint(None, None)
