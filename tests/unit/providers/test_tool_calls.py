@@ -55,3 +55,14 @@ def test_a_call_without_an_id_gets_one_that_can_be_answered() -> None:
 def test_arguments_sent_as_an_object_become_json_text() -> None:
     assert ToolCallBook("a").delta(part(0, "x", "f", {"a": [1]})).arguments_json == '{"a":[1]}'
     assert ToolCallBook("a").delta(part(0, "x", "f", None)).arguments_json == ""
+
+
+def test_a_name_after_whole_arguments_begins_a_call_where_all_have_index_0_and_no_id() -> None:
+    parts = (part(0, "", "f", '{"a":1}'), part(0, "", "f", '{"b":2}'), part(0, "", None, ""))
+    assert positions(*parts) == [0, 1, 1]
+    book = ToolCallBook("a")
+    assert [book.delta(each).id for each in parts[:2]] == ["call_a_0", "call_a_1"]
+
+
+def test_a_name_that_is_repeated_within_the_arguments_is_the_same_call() -> None:
+    assert positions(part(0, "", "f", ""), part(0, "", "f", '{"a"'), part(0, "", "f", ":1}")) == [0, 0, 0]
