@@ -3,7 +3,9 @@
     python -m benchmarks.bench [--seconds 5]
 
 Everything is on: policy, accounting, metrics, traces over OTLP to a receiver. Machines are shared and noisy, so rows of
-one kind are measured in turns (echo, router, echo, router ...) and the ratio of their medians is what counts.
+one kind are measured in turns (echo, router, echo, router ...) and the ratio of their medians is what counts. Where
+there is more than one CPU, the measured processes have one that callers, upstream and receiver keep off: otherwise
+these evict each other's caches, by a different amount in every round.
 """
 
 from __future__ import annotations
@@ -65,6 +67,29 @@ class Row:
     @property
     def median(self) -> float:
         return statistics.median(self.cpu_us)
+
+
+@dataclass(frozen=True)
+class Cpus:
+    """Which CPUs the measured processes run on, and which everything else."""
+
+    measured: frozenset[int]
+    others: frozenset[int]
+
+    @classmethod
+    def shared_out(cls) -> Cpus:
+        """One for the measured processes, or no difference where there is only one or where this cannot be chosen."""
+        if not hasattr(os, "sched_getaffinity"):
+            return cls(frozenset(), frozenset())
+        found = os.sched_getaffinity(0)
+        first = frozenset({min(found)})
+        return cls(first, frozenset(found) - first or first)
+
+
+def run_on(cpus: frozenset[int]) -> None:
+    """Keep this thread, and the processes it starts, to these CPUs."""
+    if cpus:
+        os.sched_setaffinity(0, cpus)
 
 
 @contextmanager
@@ -167,17 +192,21 @@ def _address(line: str) -> str | None:
 
 async def bench(seconds: float) -> dict[str, object]:
     """Start everything, measure, and return the results."""
+    cpus = Cpus.shared_out()
+    run_on(cpus.others)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         _, sink = stack.enter_context(process(sys.executable, "-m", "benchmarks.otlp_sink", ready=_address))
         _, upstream = stack.enter_context(
             process(sys.executable, "-m", "router_service.simulator", "--port", "0", ready=_address)
         )
+        run_on(cpus.measured)
         echo = stack.enter_context(process(sys.executable, "-m", "benchmarks.echo_server", ready=_address))
         base = {"sink": sink, "upstream": upstream, "stream_upstream": "true"}
         some = router(stack, folder, "some", ratio="0.1", **base)
         every = router(stack, folder, "every", ratio="1.0", **base)
         whole = router(stack, folder, "whole", ratio="0.1", **{**base, "stream_upstream": "false"})
+        run_on(cpus.others)
         rows = [
             (Row("bare grpc.aio echo", "unary"), *echo),
             (Row("router, traces kept at 10%", "unary"), *some),
