@@ -17,7 +17,7 @@ from router_service.domain.error import (
     RouterError,
     UpstreamError,
 )
-from router_service.domain.event import Emit, Finished, Observer
+from router_service.domain.event import Emit, Event, Finished, Observer
 from router_service.domain.receipt import Answer, AttemptReason, Receipt
 from router_service.domain.upstream import Provider, Reply
 from router_service.engine.attempts import Attempts
@@ -86,8 +86,17 @@ class Engine:
         self.health.forgive_credentials(deployments)
 
     async def route(self, call: Call) -> Decision:
-        """Decide only: no upstream is called."""
-        return await self._decide(call, self._runtime)
+        """Decide only: no upstream is called. Observers see it as a call without attempts. Raises `RouterError`."""
+        runtime = self._runtime
+        run = self._begin(call, runtime, _to_nobody)
+        try:
+            decision = await self._decide(call, runtime)
+            await run.decided(decision)
+        except BaseException as error:
+            run.finish(None, error if isinstance(error, RouterError) else departure(run))
+            raise
+        run.finish(None, None)
+        return decision
 
     def sign(self, call: Call, decision: Decision) -> tuple[str, float]:
         """A decision token, and its expiry in seconds since the epoch."""
@@ -117,10 +126,7 @@ class Engine:
         before it. On cancellation the call is accounted for, then `CancelledError` goes on.
         """
         runtime = self._runtime
-        deadline = call.deadline
-        if deadline is None:
-            deadline = self._clock.monotonic() + runtime.default_deadline
-        run = CallRun(call, deadline=deadline, clock=self._clock, observer=self._observe(call), emit=emit)
+        run = self._begin(call, runtime, emit)
         try:
             await run.decided(await self._decide(call, runtime))
             reply = await self._answer(run, runtime)
@@ -138,6 +144,12 @@ class Engine:
         assert finished.message is not None
         assert finished.finish_reason is not None
         return Answer(message=finished.message, finish_reason=finished.finish_reason, receipt=finished.receipt)
+
+    def _begin(self, call: Call, runtime: Runtime, emit: Emit) -> CallRun:
+        deadline = call.deadline
+        if deadline is None:
+            deadline = self._clock.monotonic() + runtime.default_deadline
+        return CallRun(call, deadline=deadline, clock=self._clock, observer=self._observe(call), emit=emit)
 
     async def _decide(self, call: Call, runtime: Runtime) -> Decision:
         table = runtime.table
@@ -228,6 +240,10 @@ class Engine:
         finished = run.finish(reply, error)
         self._receipts.put(finished.receipt)
         return finished
+
+
+async def _to_nobody(event: Event) -> None:
+    """Where nobody listens but observers."""
 
 
 def _in_promised_order(decision: Decision, deployments: Sequence[str]) -> Decision:

@@ -10,7 +10,7 @@ import pytest
 from router_service.domain.call import Call, Caller, Wishes
 from router_service.domain.chat import Chat, FinishReason, Message, Role, TextPart
 from router_service.domain.deployment import Deployment, Price, Rate
-from router_service.domain.error import AttemptsFailed, DeadlineExceeded, Reason, UpstreamError, UpstreamFault
+from router_service.domain.error import AttemptsFailed, DeadlineExceeded, NotFound, Reason, UpstreamError, UpstreamFault
 from router_service.domain.event import (
     AttemptDiscarded,
     AttemptFinished,
@@ -498,6 +498,15 @@ async def test_route_pays_for_nothing_and_its_token_is_redeemed():
     token, _ = world.engine.sign(call(), swapped)
     answer = await world.engine.complete(call(wishes=Wishes(decision_token=token)), Recorder())
     assert answer.message.text == "From b"
+
+
+async def test_routing_is_observed_like_a_call_without_attempts():
+    world = World({"a": [Says()]})
+    await world.engine.route(call())
+    assert [type(event) for event in world.observed.events] == [CallStarted, Decided, Finished]
+    with pytest.raises(NotFound):
+        await world.engine.route(call(wishes=Wishes(model="nobody")))
+    assert world.observed.events[-1].receipt.error_reason == "MODEL_NOT_FOUND"
 
 
 async def test_a_defect_is_accounted_for_before_it_goes_on():
