@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 from msgspec import Raw
 
@@ -26,9 +28,13 @@ from router_service.providers.tool_calls import ToolCallBook
 
 _FINISH_REASONS = {
     "stop": FinishReason.STOP,
+    "end_turn": FinishReason.STOP,
+    "stop_sequence": FinishReason.STOP,
+    "eos": FinishReason.STOP,
     "length": FinishReason.LENGTH,
     "max_tokens": FinishReason.LENGTH,
     "model_length": FinishReason.LENGTH,
+    "model_context_window_exceeded": FinishReason.LENGTH,
     "tool_calls": FinishReason.TOOL_CALLS,
     "function_call": FinishReason.TOOL_CALLS,
     "tool_use": FinishReason.TOOL_CALLS,
@@ -47,6 +53,8 @@ _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError)
 # Names end up in receipts and spans.
 _LONGEST_NAME = 256
 _BLANK = b"\xef\xbb\xbf \t\r\n"
+# Every chunk may say that there is no error.
+_ERROR = re.compile(rb'"error"\s*:\s*(?:"[^"]|[\[{]\s*["\[{])')
 
 
 class AnswerReader:
@@ -139,8 +147,22 @@ class AnswerReader:
         """Whether the answer's id and model are known."""
         return bool(self._reply.response_id and self._reply.response_model)
 
+    @property
+    def _has_output(self) -> bool:
+        """Whether anything came so far. MiniMax ends a stream with a message that repeats it all."""
+        return bool(self._text or self._deltas) or self._reply.has_output
+
+    @property
+    def _has_answer(self) -> bool:
+        """Whether text or a tool call came so far."""
+        return (
+            bool(self._reply.text_parts or self._reply.tool_calls)
+            or (bool(self._text) and not self._text_is_reasoning)
+            or any(not isinstance(delta, ReasoningDelta) for delta in self._deltas)
+        )
+
     def _unreadable(self, body: bytes) -> UpstreamError:
-        if body.lstrip(_BLANK)[:1] in (b"[", b'"') or b'"error"' in body:
+        if body.lstrip(_BLANK)[:1] in (b"[", b'"') or _ERROR.search(body):
             return stream_failure(self._provider, body)
         return self.malformed("something that is not JSON of the expected shape")
 
@@ -158,7 +180,9 @@ class AnswerReader:
         self._read_usage(chunk)
         if chunk.choices:
             choice = chunk.choices[0]
-            output = choice.delta or choice.message
+            output = choice.delta
+            if output is None and not self._has_output:
+                output = choice.message
             if output is not None:
                 self._read_output(output)
             if choice.finish_reason:
@@ -217,7 +241,10 @@ class AnswerReader:
             raise UpstreamError(
                 UpstreamFault.SERVER, f"{self._provider} gave up in the middle of the answer, by its finish reason."
             )
-        self._reply.finish_reason = self._finish(_FINISH_REASONS.get(said, FinishReason.STOP))
+        reason = _FINISH_REASONS.get(said)
+        if reason is None and not self._has_answer:
+            raise self.malformed("nothing, and a finish reason that is not known")
+        self._reply.finish_reason = self._finish(reason or FinishReason.STOP)
 
     def _finish(self, reason: FinishReason) -> FinishReason:
         called = any(not isinstance(delta, TextDelta | ReasoningDelta) for delta in self._deltas)

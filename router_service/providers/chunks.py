@@ -105,7 +105,7 @@ class Chunk(_Piece):
     @property
     def text_alone(self) -> str | None:
         """The text of a chunk that carries nothing else of interest, as most do; `None` for any other chunk."""
-        if not self.choices or self.usage or self.error or self.x_groq:
+        if not self.choices or self.usage or self.error or self.x_groq or self.base_resp:
             return None
         choice = self.choices[0]
         output = choice.delta
@@ -124,7 +124,7 @@ class Chunk(_Piece):
     @property
     def is_error(self) -> bool:
         """Whether this reports a failure, in any of the ways that providers have found."""
-        if self.error:
+        if self.error or self._has_bad_envelope:
             return True
         choices = self.choices
         if choices:
@@ -132,10 +132,12 @@ class Chunk(_Piece):
         return (
             self.object == "error"
             or self.type == "error"
-            or _field(self.base_resp, "status_code") not in _NO_ERROR
-            or bool(_field(self.x_groq, "error"))
             or (choices is None and self.usage is None and self._complains)
         )
+
+    @property
+    def _has_bad_envelope(self) -> bool:
+        return _field(self.base_resp, "status_code") not in _NO_ERROR or bool(_field(self.x_groq, "error"))
 
     @property
     def _complains(self) -> bool:

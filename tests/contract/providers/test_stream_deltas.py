@@ -116,6 +116,39 @@ async def test_an_explicit_0_is_a_count_and_what_is_missing_stays() -> None:
     assert outcome.reply.usage == Usage(input_tokens=10, output_tokens=0, cached_input_tokens=8)
 
 
+@pytest.mark.parametrize("placeholder", [{}, {"total_tokens": 0}, {"prompt_tokens": None, "completion_tokens": None}])
+async def test_a_placeholder_of_usage_reports_nothing(placeholder: dict[str, Any]) -> None:
+    empty = event({"choices": [], "usage": placeholder})
+    assert (await answer_to(empty, chunk("a"), FINISH, empty, DONE)).reply.usage is None
+    outcome = await answer_to(chunk("a"), usage(3, 1), FINISH, empty, DONE)
+    assert outcome.reply.usage == Usage(input_tokens=3, output_tokens=1)
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_message_that_repeats_the_stream_adds_its_finish_and_usage_only(together: bool) -> None:
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}
+    whole = event(
+        {
+            "id": "c1",
+            "object": "chat.completion",
+            "choices": [
+                {
+                    "message": {"content": "Hello", "reasoning_content": "Hm", "tool_calls": [call]},
+                    "finish_reason": "stop",
+                }
+            ],
+            "usage": {"prompt_tokens": 3, "completion_tokens": 2},
+            "base_resp": {"status_code": 0, "status_msg": ""},
+        }
+    )
+    pieces = [chunk("Hel"), chunk("lo"), whole]
+    outcome = await answer_to(*([b"".join(pieces)] if together else pieces))
+    message = outcome.reply.message()
+    assert (outcome.text, message.text, message.reasoning, message.tool_calls) == ("Hello", "Hello", "", ())
+    assert outcome.reply.finish_reason is FinishReason.STOP
+    assert outcome.reply.usage == Usage(input_tokens=3, output_tokens=2)
+
+
 async def test_no_usage_is_not_zero_usage() -> None:
     outcome = await answer_to(chunk("a"), FINISH, DONE)
     assert outcome.reply.usage is None

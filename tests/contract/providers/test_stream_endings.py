@@ -48,6 +48,29 @@ async def test_an_event_cut_off_by_the_end_is_truncated() -> None:
     assert (await answer_to(chunk("a"), chunk("bcd")[:30])).failure.fault is UpstreamFault.TRUNCATED
 
 
+async def test_an_event_cut_off_that_says_there_is_no_error_is_truncated() -> None:
+    cut = event({"id": "c", "error": None, "choices": [{"delta": {"content": "bcd"}}]})[:-20]
+    assert (await answer_to(chunk("a"), cut)).failure.fault is UpstreamFault.TRUNCATED
+
+
+async def test_an_error_that_was_cut_off_is_one() -> None:
+    cut = event({"error": {"message": "Rate limit reached", "code": 429}})[:-20]
+    assert (await answer_to(chunk("a"), cut)).failure.fault is UpstreamFault.RATE_LIMITED
+
+
+@pytest.mark.parametrize("said", ["something_new", "function_call_filter: MALFORMED_FUNCTION_CALL"])
+@pytest.mark.parametrize("before", [[], [chunk("")], [chunk(reasoning="Hm")]])
+async def test_an_unknown_finish_reason_without_an_answer_is_malformed(said: str, before: list[bytes]) -> None:
+    outcome = await answer_to(*before, chunk(finish=said), DONE)
+    assert outcome.failure.fault is UpstreamFault.MALFORMED
+    assert outcome.reply.finish_reason is None
+
+
+async def test_a_known_finish_reason_without_output_is_an_empty_answer() -> None:
+    outcome = await answer_to(chunk(finish="end_turn"), DONE)
+    assert (outcome.error, outcome.reply.finish_reason) == (None, FinishReason.STOP)
+
+
 async def test_an_empty_finish_reason_is_none() -> None:
     assert (await answer_to(chunk("a", finish=""), DONE)).failure.fault is UpstreamFault.TRUNCATED
 
@@ -106,6 +129,8 @@ async def test_silence_after_the_finish_is_waited_for_only_shortly() -> None:
         ("length", FinishReason.LENGTH),
         ("max_tokens", FinishReason.LENGTH),
         ("model_length", FinishReason.LENGTH),
+        ("model_context_window_exceeded", FinishReason.LENGTH),
+        ("something_new", FinishReason.STOP),
         ("function_call", FinishReason.TOOL_CALLS),
         ("content_filter", FinishReason.CONTENT_FILTER),
         ("content_filter: PROHIBITED_CONTENT", FinishReason.CONTENT_FILTER),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from wild_streams import DONE, answer_to, chunk, event
 
@@ -61,6 +63,22 @@ async def test_an_error_inside_a_200_is_an_error(
     assert (outcome.failure.fault, outcome.failure.status) == (fault, status)
     assert outcome.reply.finish_reason is None
     assert outcome.reply.has_output is output_before
+
+
+@pytest.mark.parametrize(
+    ("beside", "fault"),
+    [
+        ({"x_groq": {"error": "over capacity"}}, UpstreamFault.SERVER),
+        ({"base_resp": {"status_code": 1002, "status_msg": "rate limit"}}, UpstreamFault.RATE_LIMITED),
+        ({"base_resp": {"status_code": 1027, "status_msg": "output new_sensitive"}}, UpstreamFault.CONTENT_FILTER),
+    ],
+)
+@pytest.mark.parametrize("finish", [None, "stop"])
+async def test_an_error_beside_choices_is_one(beside: dict[str, Any], fault: UpstreamFault, finish: str | None) -> None:
+    choices = [{"delta": {"content": "b"}, "finish_reason": finish}]
+    outcome = await answer_to(chunk("a"), event({"id": "c1", "model": "m", "choices": choices, **beside}), DONE)
+    assert outcome.failure.fault is fault
+    assert outcome.reply.message().text == "a"
 
 
 async def test_output_that_came_with_an_error_is_counted_but_not_passed_on() -> None:
