@@ -65,6 +65,12 @@ class Reply:
             else:
                 self._add_tool_call(delta)
 
+    def clear(self) -> None:
+        """Forget everything, for a request that is sent again because it was refused before it cost anything."""
+        fresh = Reply()
+        for name in self.__slots__:
+            setattr(self, name, getattr(fresh, name))
+
     def _add_tool_call(self, delta: ToolCallDelta) -> None:
         buffer = self.tool_calls.setdefault(delta.index, _ToolCallBuffer())
         buffer.id = buffer.id or delta.id

@@ -16,7 +16,7 @@ from router_service.domain.upstream import Receive, Reply, UpstreamRequest
 from router_service.domain.vendor import Auth, OnCancel
 from router_service.providers.answer import AnswerReader
 from router_service.providers.failure import MAX_ERROR_BYTES, http_failure
-from router_service.providers.keys import KeyPool
+from router_service.providers.keys import KEY_FAULTS, KeyPool
 from router_service.providers.request import encode_request
 from router_service.providers.stream import MAX_ANSWER_BYTES, StreamReader
 from router_service.providers.transport import Incoming, Limits, open_transport
@@ -29,6 +29,11 @@ _DRAIN_SECONDS = 120.0
 
 class OpenAICompatible:
     """A `Provider` made from its settings.
+
+    Its keys are one pool: where a request is refused because of its key (unknown, used up, rate limited) before any
+    output, the key rests and the request goes out again at once with the next, once for each key. These refusals are
+    not billed, and only when no key is left does a failure leave: as a rate limit where a rate limited key is back
+    first, with the time until then.
 
     `monotonic` (seconds) times the rest of refused keys, `wall` (epoch seconds) reads dates in `retry-after`;
     `settle_seconds` bounds the wait for what may follow a finished answer.
@@ -68,9 +73,9 @@ class OpenAICompatible:
 
     async def complete(self, request: UpstreamRequest, reply: Reply) -> None:
         """Send without streaming and fill `reply`."""
-        answer = self._answer(request, reply)
 
         async def read(next_piece: _NextPiece) -> None:
+            answer = self._answer(request, reply)
             body = bytearray()
             while piece := await next_piece():
                 body += piece
@@ -82,10 +87,10 @@ class OpenAICompatible:
 
     async def stream(self, request: UpstreamRequest, reply: Reply, receive: Receive) -> None:
         """Send streaming; fill `reply` and pass on output as it arrives."""
-        answer = self._answer(request, reply)
-        reader = StreamReader(answer)
 
         async def read(next_piece: _NextPiece) -> None:
+            answer = self._answer(request, reply)
+            reader = StreamReader(answer)
             while not reader.done:
                 piece = await (self._last_piece(next_piece) if answer.finished else next_piece())
                 deltas = reader.feed(piece) if piece else reader.finish()
@@ -127,12 +132,38 @@ class OpenAICompatible:
             return b""
 
     async def _exchange(self, request: UpstreamRequest, reply: Reply, read: _Read, *, stream: bool) -> None:
-        """Send `request` and `read` the response to it; its connection is then reused, drained or aborted."""
+        """Send `request`, with one key after the other where keys are refused, and `read` the response to it."""
         key = self._key(request)
         body = encode_request(request, self._quirks, stream=stream)
-        headers = self._request_headers(request, key, stream=stream)
         self._calls += 1
         self._idle.clear()
+        tried: list[str] = []
+        try:
+            while True:
+                try:
+                    return await self._try(
+                        request, reply, self._request_headers(request, key, stream=stream), body, read
+                    )
+                except UpstreamError as error:
+                    if key is None or error.fault not in KEY_FAULTS:
+                        raise
+                    self._keys.failed(key, error)
+                    if reply.has_output or reply.usage is not None:
+                        raise
+                    tried.append(key)
+                    key = self._keys.another(tried)
+                    if key is None:
+                        raise self._keys.overall(error, f"{self._id} limits the request rate of our keys.") from None
+                    reply.clear()
+        finally:
+            self._calls -= 1
+            if self._calls == 0:
+                self._idle.set()
+
+    async def _try(
+        self, request: UpstreamRequest, reply: Reply, headers: dict[str, str], body: bytes, read: _Read
+    ) -> None:
+        """Send once and `read` the response; its connection is then reused, drained or aborted."""
         try:
             response = await self._send(request, reply, headers, body)
             try:
@@ -151,14 +182,6 @@ class OpenAICompatible:
             await self._free(response)
         except httpx2.HTTPError as error:
             raise self._lost(error, reply) from error
-        except UpstreamError as error:
-            if key is not None:
-                self._keys.failed(key, error)
-            raise
-        finally:
-            self._calls -= 1
-            if self._calls == 0:
-                self._idle.set()
 
     def _key(self, request: UpstreamRequest) -> str | None:
         if self._quirks.auth is Auth.NONE:

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx2
 import pytest
 import trustme
-from provider_calls import DEPLOYMENT, Key, Outcome, a_provider, a_request, completed, some_settings, streamed
+from provider_calls import DEPLOYMENT, Outcome, a_provider, a_request, completed, some_settings, streamed
 from scripted_upstream import Connection, running
 from wild_streams import DONE, FINISH, chunk
 
@@ -279,22 +279,6 @@ async def test_a_provider_that_needs_no_key_gets_none() -> None:
     async with running(answer) as upstream, a_provider(upstream.base_url, keys=()) as provider:
         assert (await completed(provider)).error is None
     assert "authorization" not in upstream.requests[0].headers
-
-
-async def test_a_refused_key_rests_while_the_next_one_works() -> None:
-    async def script(connection: Connection) -> None:
-        if upstream.requests[-1].headers["authorization"] == "Bearer bad":
-            await connection.respond(401, b"{}")
-        else:
-            await answer(connection)
-
-    async with (
-        running(script) as upstream,
-        a_provider(upstream.base_url, keys=(Key("bad"), Key("good"))) as provider,
-    ):
-        outcomes = [await completed(provider) for _ in range(4)]
-    assert [outcome.error is None for outcome in outcomes] == [False, True, True, True]
-    assert outcomes[0].failure.fault is UpstreamFault.AUTH
 
 
 async def test_redirects_are_not_followed_and_cookies_not_kept() -> None:

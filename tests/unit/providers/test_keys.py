@@ -94,3 +94,48 @@ def test_new_keys_are_used_and_a_known_one_rests_on() -> None:
     pool.fail("a", UpstreamFault.AUTH)
     pool.keys.use([Key("a"), Key("d")])
     assert pool.taken(3) == "ddd"
+
+
+def test_another_key_is_one_that_was_not_tried_and_does_not_rest() -> None:
+    pool = Pool()
+    assert pool.taken(1) == "a"
+    pool.fail("b", UpstreamFault.QUOTA)
+    assert pool.keys.another(["a"]) == "c"
+    assert pool.keys.another(["a", "c"]) is None
+
+
+def overall(pool: Pool, last: UpstreamError) -> tuple[UpstreamFault, float | None]:
+    error = pool.keys.overall(last, "all of them")
+    return error.fault, error.retry_after
+
+
+def test_keys_that_are_all_rate_limited_are_so_until_the_first_is_back() -> None:
+    pool = Pool()
+    for key, rest in (("a", 300.0), ("b", 7.0), ("c", 20.0)):
+        pool.fail(key, UpstreamFault.RATE_LIMITED, retry_after=rest)
+    pool.now = 2.0
+    last = UpstreamError(UpstreamFault.RATE_LIMITED, "x", retry_after=20.0, retryable=False)
+    assert overall(pool, last) == (UpstreamFault.RATE_LIMITED, 5.0)
+    assert pool.keys.overall(last, "all of them").retryable is None
+
+
+def test_a_refused_key_does_not_hide_that_another_is_back_soon() -> None:
+    pool = Pool(secrets=[Key("a"), Key("b")])
+    pool.fail("a", UpstreamFault.RATE_LIMITED)
+    pool.fail("b", UpstreamFault.AUTH)
+    assert overall(pool, UpstreamError(UpstreamFault.AUTH, "x")) == (UpstreamFault.RATE_LIMITED, None)
+
+
+def test_keys_that_are_all_refused_mean_what_the_last_refusal_says() -> None:
+    pool = Pool(secrets=[Key("a"), Key("b")])
+    pool.fail("a", UpstreamFault.QUOTA)
+    pool.fail("b", UpstreamFault.AUTH)
+    last = UpstreamError(UpstreamFault.AUTH, "x")
+    assert pool.keys.overall(last, "all of them") is last
+
+
+def test_the_failure_of_an_only_key_stays_as_it_is() -> None:
+    pool = Pool(secrets=[Key("a")])
+    pool.fail("a", UpstreamFault.RATE_LIMITED, retry_after=30.0)
+    last = UpstreamError(UpstreamFault.RATE_LIMITED, "x", retry_after=30.0)
+    assert pool.keys.overall(last, "all of them") is last
