@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from router_service.domain.deployment import Capability
@@ -52,6 +52,8 @@ _TOOLS = frozenset({Capability.TOOLS})
 _JSON = _TOOLS | {Capability.JSON_OBJECT}
 _SCHEMA = _JSON | {Capability.JSON_SCHEMA}
 _OLD_LIMIT = Quirks(max_tokens_field="max_tokens")
+_NEVER_REQUIRES_TOOLS = Quirks(max_tokens_field="max_tokens", required_tool_choice="auto")
+_SAMPLING = frozenset({"temperature", "top_p", "frequency_penalty", "presence_penalty"})
 
 _GPT_VISION = ("gpt-4o*", "gpt-4.1*", "gpt-4-turbo*", "gpt-5*", "gpt-6*", "o1", "o1-2*", "o3*", "o4*")
 _GPT_REASONING = ("gpt-5*", "gpt-6*", "o1*", "o3*", "o4*")
@@ -65,6 +67,7 @@ _ROWS = (
         base_url="https://api.openai.com/v1",
         key_variables=("OPENAI_API_KEY",),
         url_variable="OPENAI_BASE_URL",
+        quirks=Quirks(unsupported_by_reasoning=_SAMPLING),
         capabilities=_SCHEMA,
         vision=_GPT_VISION,
         reasoning=_GPT_REASONING,
@@ -79,7 +82,7 @@ _ROWS = (
         url_variable="AZURE_OPENAI_ENDPOINT",
         models_variable="AZURE_OPENAI_DEPLOYMENT",
         query={"api-version": "v1"},
-        quirks=Quirks(auth=Auth.API_KEY_HEADER),
+        quirks=Quirks(auth=Auth.API_KEY_HEADER, unsupported_by_reasoning=_SAMPLING),
         capabilities=_SCHEMA,
         vision=_GPT_VISION,
         reasoning=_GPT_REASONING,
@@ -104,7 +107,9 @@ _ROWS = (
         title="Google Gemini (OpenAI compatibility)",
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
         key_variables=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
-        quirks=_OLD_LIMIT,
+        quirks=Quirks(
+            max_tokens_field="max_tokens", unsupported=frozenset({"seed", "frequency_penalty", "presence_penalty"})
+        ),
         capabilities=_SCHEMA,
         vision=("gemini-*",),
         reasoning=("gemini-2.5*", "gemini-3*", "gemini-4*"),
@@ -134,6 +139,8 @@ _ROWS = (
             seed_field="random_seed",
             required_tool_choice="any",
             unsupported=frozenset({"stream_options", "max_completion_tokens"}),
+            message_name=False,
+            tool_call_id_length=9,
         ),
         capabilities=_SCHEMA,
         vision=("mistral-small*", "mistral-medium*", "mistral-large*", "pixtral*", "ministral-*"),
@@ -146,6 +153,7 @@ _ROWS = (
         title="Groq",
         base_url="https://api.groq.com/openai/v1",
         key_variables=("GROQ_API_KEY",),
+        quirks=Quirks(message_name=False),
         capabilities=_SCHEMA,
         vision=_OPEN_VISION,
         reasoning=(*_OPEN_REASONING, "qwen/qwen3*"),
@@ -218,7 +226,7 @@ _ROWS = (
         base_url="https://dashscope.aliyuncs.com/compatible-mode/v1",
         key_variables=("DASHSCOPE_API_KEY",),
         url_variable="DASHSCOPE_BASE_URL",
-        quirks=Quirks(max_tokens_field="max_tokens", unsupported=frozenset({"reasoning_effort"})),
+        quirks=replace(_NEVER_REQUIRES_TOOLS, unsupported=frozenset({"reasoning_effort"})),
         capabilities=_JSON,
         vision=("*-vl-*", "qvq-*", "qwen3.[5-9]*"),
         region="cn",
@@ -231,7 +239,7 @@ _ROWS = (
         base_url="https://api.moonshot.cn/v1",
         key_variables=("MOONSHOT_API_KEY",),
         url_variable="MOONSHOT_BASE_URL",
-        quirks=_OLD_LIMIT,
+        quirks=_NEVER_REQUIRES_TOOLS,
         capabilities=_JSON,
         vision=("kimi-k2.[5-9]*", "kimi-k3*", "*vision*"),
         region="cn",

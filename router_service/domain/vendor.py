@@ -29,7 +29,9 @@ class Quirks:
     `requires_finish_reason` is false for endpoints that end a stream with `[DONE]` alone. `seed_field` and
     `required_tool_choice` rename what some call differently. `developer_role` sends system messages as "developer".
     `reasoning_field` is the key of visible thinking in requests, empty where it must not be sent back.
-    `unsupported` are request fields that the provider refuses and that are left out.
+    `unsupported` are request fields that the provider refuses and that are left out, `unsupported_by_reasoning` those
+    that only its reasoning models refuse. `message_name` is false where messages must not have a `name`.
+    `tool_call_id_length` is the exact number of letters and digits of a tool call's id, where only these are accepted.
     """
 
     auth: Auth = Auth.BEARER
@@ -42,3 +44,6 @@ class Quirks:
     developer_role: bool = False
     reasoning_field: str = ""
     unsupported: frozenset[str] = frozenset()
+    unsupported_by_reasoning: frozenset[str] = frozenset()
+    message_name: bool = True
+    tool_call_id_length: int | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping
+from hashlib import shake_256
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from router_service.domain.chat import (
     ToolChoice,
     ToolMode,
 )
+from router_service.domain.deployment import Capability
 from router_service.domain.error import UpstreamError, UpstreamFault
 from router_service.domain.upstream import UpstreamRequest
 from router_service.domain.vendor import Quirks
@@ -68,6 +70,9 @@ def encode_request(request: UpstreamRequest, quirks: Quirks, *, stream: bool) ->
     if quirks.unsupported:
         for name in quirks.unsupported:
             body.pop(name, None)
+    if quirks.unsupported_by_reasoning and Capability.REASONING in request.deployment.capabilities:
+        for name in quirks.unsupported_by_reasoning:
+            body.pop(name, None)
     if chat.extra_json:
         extra = _extra(chat.extra_json)
         body.update((name, value) for name, value in extra.items() if name not in _PROTECTED)
@@ -85,13 +90,17 @@ def _message(message: Message, deployment: str, quirks: Quirks) -> dict[str, Any
     if quirks.developer_role and message.role is Role.SYSTEM:
         role = "developer"
     encoded: dict[str, Any] = {"role": role, "content": _content(message)}
-    if message.name:
+    if message.name and quirks.message_name:
         encoded["name"] = message.name
     if message.tool_call_id is not None:
-        encoded["tool_call_id"] = message.tool_call_id
+        encoded["tool_call_id"] = _tool_call_id(message.tool_call_id, quirks)
     if message.tool_calls:
         encoded["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments_json}}
+            {
+                "id": _tool_call_id(call.id, quirks),
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments_json},
+            }
             for call in message.tool_calls
         ]
     if message.reasoning and quirks.reasoning_field:
@@ -99,6 +108,14 @@ def _message(message: Message, deployment: str, quirks: Quirks) -> dict[str, Any
     if message.opaque:
         _put_back(message, deployment, encoded)
     return encoded
+
+
+def _tool_call_id(given: str, quirks: Quirks) -> str:
+    """An id that the provider accepts, the same for the call and for its answer: it may come from another provider."""
+    length = quirks.tool_call_id_length
+    if length is None or (len(given) == length and given.isascii() and given.isalnum()):
+        return given
+    return shake_256(given.encode()).hexdigest((length + 1) // 2)[:length]
 
 
 def _content(message: Message) -> str | list[dict[str, Any]] | None:
@@ -132,9 +149,9 @@ def _put_back(message: Message, deployment: str, encoded: dict[str, Any]) -> Non
         return
     if bytes(state.message):
         encoded["extra_content"] = state.message
-    for call in encoded.get("tool_calls", ()):
-        if call["id"] in state.tool_calls:
-            call["extra_content"] = state.tool_calls[call["id"]]
+    for call, sent in zip(message.tool_calls, encoded.get("tool_calls", ()), strict=True):
+        if call.id in state.tool_calls:
+            sent["extra_content"] = state.tool_calls[call.id]
 
 
 def _tool(tool: Tool) -> dict[str, Any]:

@@ -46,6 +46,24 @@ def test_known_differences_from_openai_are_data() -> None:
     )
     assert azure.auth is Auth.API_KEY_HEADER
     assert not spark.requires_finish_reason
+    assert mistral.tool_call_id_length == 9
+    assert VENDORS["gemini"].quirks.unsupported >= {"seed", "frequency_penalty", "presence_penalty"}
+
+
+def test_messages_have_names_where_these_are_accepted() -> None:
+    assert {vendor.id for vendor in VENDORS.values() if not vendor.quirks.message_name} == {"mistral", "groq"}
+
+
+@pytest.mark.parametrize("vendor", ["dashscope", "moonshot"])
+def test_a_required_tool_is_only_suggested_where_it_cannot_be_required(vendor: str) -> None:
+    assert VENDORS[vendor].quirks.required_tool_choice == "auto"
+
+
+@pytest.mark.parametrize("vendor", ["openai", "azure"])
+def test_openais_reasoning_models_get_no_sampling_parameters(vendor: str) -> None:
+    assert VENDORS[vendor].quirks.unsupported_by_reasoning >= {"temperature", "top_p"}
+    assert Capability.REASONING in VENDORS[vendor].capabilities_of("o4-mini")
+    assert Capability.REASONING not in VENDORS[vendor].capabilities_of("gpt-4o")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 import json
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from router_service.domain.chat import (
     Chat,
@@ -19,7 +22,7 @@ from router_service.domain.chat import (
     ToolChoice,
     ToolMode,
 )
-from router_service.domain.deployment import Deployment
+from router_service.domain.deployment import Capability, Deployment
 from router_service.domain.error import UpstreamError, UpstreamFault
 from router_service.domain.upstream import UpstreamRequest
 from router_service.domain.vendor import Quirks
@@ -44,11 +47,12 @@ def encoded(
     stream: bool = False,
     parameters: Parameters | None = None,
     max_output_tokens: int | None = None,
+    capabilities: frozenset[Capability] = frozenset(),
     **chat: Any,
 ) -> dict[str, Any]:
     request = UpstreamRequest(
         attempt_id="a",
-        deployment=Deployment(id="here", model="gpt", provider="p", upstream_name="gpt"),
+        deployment=Deployment(id="here", model="gpt", provider="p", upstream_name="gpt", capabilities=capabilities),
         chat=Chat(messages=messages or (HELLO,), **chat),
         parameters=parameters or Parameters(),
         max_output_tokens=max_output_tokens,
@@ -113,6 +117,21 @@ def test_fields_that_a_provider_refuses_are_left_out() -> None:
     assert body == {**PLAIN, "temperature": 0.0, "top_p": 0.9, "presence_penalty": 0.2, "stop": ["END", "\n"]}
 
 
+def test_fields_that_reasoning_models_refuse_are_left_out_for_these_alone() -> None:
+    quirks = Quirks(unsupported_by_reasoning=frozenset({"temperature", "top_p"}))
+    parameters = Parameters(temperature=0.0, top_p=0.9, seed=7)
+    assert encoded(quirks=quirks, parameters=parameters, capabilities=frozenset({Capability.REASONING})) == {
+        **PLAIN,
+        "seed": 7,
+    }
+    assert encoded(quirks=quirks, parameters=parameters, capabilities=frozenset({Capability.TOOLS})) == {
+        **PLAIN,
+        "temperature": 0.0,
+        "top_p": 0.9,
+        "seed": 7,
+    }
+
+
 def test_system_messages_may_be_called_developer() -> None:
     system = Message(role=Role.SYSTEM, parts=(TextPart("Be kind"),))
     assert encoded(system)["messages"] == [{"role": "system", "content": "Be kind"}]
@@ -157,6 +176,39 @@ def test_a_tool_conversation_keeps_its_ids_and_arguments() -> None:
     assert calling["tool_calls"][0]["id"] == "c1"
     assert calling["tool_calls"][0]["function"] == {"name": "weather", "arguments": '{"city": "Oslo"}'}
     assert answering == {"role": "tool", "content": "12 °C", "tool_call_id": "c1", "name": "weather"}
+
+
+def test_names_are_left_out_where_they_are_refused() -> None:
+    asked = Message(role=Role.USER, parts=(TextPart("Hi"),), name="ann")
+    answer = Message(role=Role.TOOL, parts=(TextPart("12 °C"),), tool_call_id="c1", name="weather")
+    messages = encoded(asked, CALLING, answer, quirks=Quirks(message_name=False))["messages"]
+    assert all("name" not in message for message in messages)
+    assert messages[1]["tool_calls"][0]["function"]["name"] == "weather"
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1, max_size=4, unique=True))
+def test_tool_call_ids_of_other_providers_are_made_to_fit(ids: list[str]) -> None:
+    calling = Message(
+        role=Role.ASSISTANT, tool_calls=tuple(ToolCall(id=each, name="f", arguments_json="{}") for each in ids)
+    )
+    answers = [Message(role=Role.TOOL, parts=(TextPart("x"),), tool_call_id=each) for each in ids]
+    first, *rest = encoded(calling, *answers, quirks=Quirks(tool_call_id_length=9))["messages"]
+    sent = [call["id"] for call in first["tool_calls"]]
+    assert all(re.fullmatch("[A-Za-z0-9]{9}", each) for each in sent)
+    assert sent == [message["tool_call_id"] for message in rest]
+    assert len(set(sent)) == len(ids)
+
+
+def test_tool_call_ids_that_fit_are_kept() -> None:
+    answer = Message(role=Role.TOOL, parts=(TextPart("x"),), tool_call_id="D681PevKs")
+    assert encoded(answer, quirks=Quirks(tool_call_id_length=9))["messages"][0]["tool_call_id"] == "D681PevKs"
+    assert encoded(answer)["messages"][0]["tool_call_id"] == "D681PevKs"
+
+
+def test_opaque_state_finds_its_call_under_another_id() -> None:
+    (message,) = encoded(CALLING, quirks=Quirks(tool_call_id_length=9))["messages"]
+    assert message["tool_calls"][0]["id"] != "c1"
+    assert message["tool_calls"][0]["extra_content"] == {"google": {}}
 
 
 def test_opaque_state_goes_back_to_its_origin_only() -> None:
