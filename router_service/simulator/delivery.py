@@ -137,7 +137,7 @@ class Delivery:
                 self._complete(Outcome.BROKEN)
             case FaultKind.CUT | FaultKind.RESET:
                 await self._exchange.send_raw(b'400\r\ndata: {"id":"' + envelope.id.encode())
-                await asyncio.sleep(_READING_SECONDS)
+                await asyncio.sleep(_READING_SECONDS if fault.seconds is None else fault.seconds)
                 self._break_off(reset=fault.kind is FaultKind.RESET)
         return self._exchange.over
 
@@ -166,7 +166,7 @@ class Delivery:
         if fault is not None and kind in {FaultKind.CUT, FaultKind.RESET, FaultKind.STALL}:
             await self._send(body[:half])
             if kind is not FaultKind.STALL:
-                await asyncio.sleep(_READING_SECONDS)
+                await asyncio.sleep(_READING_SECONDS if fault.seconds is None else fault.seconds)
                 self._break_off(reset=kind is FaultKind.RESET)
                 return
             await _silence(fault.seconds)

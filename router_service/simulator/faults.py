@@ -97,9 +97,9 @@ class Fault:
 
     `after_tokens`: how many tokens of a stream leave before it strikes; more than the answer has means before the
     finish reason, and `after_finish` means right after it. `seconds` is the hint of a 429 or 503, the pause of
-    SLOW_HEADERS (per byte), DRIP (per byte) and PING_FLOOD (per ping), and how long SILENT and STALL last before the
-    answer comes after all (`None`: they never end). It is never scaled by the simulator's speed. `size` is the length
-    of HUGE_LINE in bytes.
+    SLOW_HEADERS (per byte), DRIP (per byte), PING_FLOOD (per ping), CUT and RESET (before the end), and how long SILENT
+    and STALL last before the answer comes after all (`None`: they never end). It is never scaled by the simulator's
+    speed. `size` is the length of HUGE_LINE in bytes.
     """
 
     kind: FaultKind
