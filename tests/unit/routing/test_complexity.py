@@ -27,6 +27,14 @@ def label(text: str) -> str:
         "My order has not arrived, where is it?",
         "你好，今天天气怎么样？",
         "Wie geht es dir?",
+        "What does the word 'critique' mean?",
+        "What does 'refactor' mean?",
+        "Tell me a joke about strategy consultants.",
+        "Spell the word algorithm, please",
+        "讲一个关于算法的笑话",
+        "我想找一位好的设计师和分析师",
+        "I have waited 3 days and 2 hours, where is my parcel?",
+        "There is a leak in my kitchen, who do I call?",
     ],
 )
 def test_small_talk_and_light_work_are_simple(text: str) -> None:
@@ -44,6 +52,16 @@ def test_small_talk_and_light_work_are_simple(text: str) -> None:
         "Beweise, dass es unendlich viele Primzahlen gibt",
         "Compare the two offers and explain which one is better",
         "写一个排序函数，并解释它",
+        "帮我分析一下明天会不会下雨",
+        "이 보고서를 분석해 줘",
+        "今の売上を分析して",
+        "演算法是什么",
+        "怎么解这个方程式",
+        "Two trains leave stations 300 km apart, at 60 km/h and 80 km/h: when does the second catch up?",
+        "Three gods answer yes-no questions: one speaks the truth, one lies, one does either. Infer who is who.",
+        "How would you split the database without downtime?",
+        "My pods are OOMKilled, how do I find the leak?",
+        "Our cache and our replicas disagree after a failover",
     ],
 )
 def test_one_kind_of_hard_work_is_moderate(text: str) -> None:
@@ -62,6 +80,40 @@ def test_one_kind_of_hard_work_is_moderate(text: str) -> None:
 )
 def test_several_kinds_of_hard_work_are_complex(text: str) -> None:
     assert label(text) == "complex"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Write a lock-free MPMC queue in C++20 with hazard pointers.",
+        "公司要从单体迁移到微服务，如何保证数据一致性？",
+        "Wie migriere ich eine Oracle-Datenbank ohne Ausfallzeit nach PostgreSQL?",
+        "マイクロサービスへの移行でデータの整合性をどう保つ？",
+        "Comment migrer Postgres vers MongoDB sans downtime ?",
+    ],
+)
+def test_work_on_systems_is_more_than_simple(text: str) -> None:
+    assert label(text) != "simple"
+
+
+def test_a_word_within_a_longer_one_counts_once() -> None:
+    assert assess_complexity(excerpt("演算法")) == assess_complexity(excerpt("算法"))
+    assert assess_complexity(excerpt("方程式")) == assess_complexity(excerpt("方程"))
+
+
+PROMPTS = (
+    "Design a distributed rate limiter and analyse the trade-offs step by step",
+    "Compare the two offers and explain which one is better",
+    "How would you split the database without downtime?",
+    "Write a Python function that reverses a linked list",
+    "What is the capital of France?",
+    "Tell me a joke about strategy consultants.",
+)
+
+
+@pytest.mark.parametrize("text", PROMPTS)
+def test_courtesies_do_not_change_the_label(text: str) -> None:
+    assert label(f"Hi, please help me: {text} Thanks!") == label(text)
 
 
 def test_a_list_of_tasks_is_harder_than_one_of_them() -> None:
