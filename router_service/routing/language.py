@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from router_service.routing.excerpt import Excerpt
+from router_service.routing.excerpt import Excerpt, excerpt
 
 _SAMPLE_CHARACTERS = 400
 _SAMPLE_WORDS = 80
@@ -19,6 +19,11 @@ _SCRIPTS = re.compile(
     "|(?P<bn>[\u0980-\u09ff]+)|(?P<ta>[\u0b80-\u0bff]+)|(?P<ka>[\u10a0-\u10ff]+)|(?P<hy>[\u0530-\u058f]+)"
     "|(?P<latin>[A-Za-z\u00c0-\u024f\u1e00-\u1eff]+)"
 )
+# Short quotations: what a text is about, not what it is in. An apostrophe within a word opens none.
+_QUOTED = re.compile(
+    r"(?<!\w)'[^'\n]{1,200}'(?!\w)|\"[^\"\n]{1,200}\"|“[^”\n]{1,200}”|„[^“”\n]{1,200}[“”]|‘[^’\n]{1,200}’(?!\w)"
+    r"|«[^»\n]{1,200}»|「[^」\n]{1,200}」|『[^』\n]{1,200}』"
+)
 # A character of these scripts says as much as several letters.
 _WEIGHT_OF_CHARACTER = {"han": 3, "kana": 2, "hangul": 2}
 # Japanese mixes in Han characters, Chinese never mixes in kana beyond a quoted word.
@@ -27,36 +32,54 @@ _KANA_SHARE_OF_JAPANESE = 0.1
 # No word of one letter: those are the names of variables in every language.
 _STOP_WORDS = {
     "en": "the of and to is are was what how why who when which in for with that this it you your can do does my me "
-    "from not be or on at an if there please have has about would should could write give explain tell",
+    "from not be or on at an if there please have has about would should could write give explain tell "
+    "hello hi hey thanks thank good morning they we were will some more than then here just help these those make show "
+    "implement translate summarize summarise classify rewrite find prove solve where into but",
     "de": "der die das und ist sind war nicht ich du sie wir ihr ein eine einen einem wie was wer wo warum mit auf "
-    "für von zu im den dem des sich auch es bitte kann können mir mein dein wird über aus bei nach oder als",
+    "für von zu im den dem des sich auch es bitte kann können mir mein dein wird über aus bei nach oder als "
+    "hallo danke guten morgen wann dass gibt viele geht schreibe erkläre noch nur um keine mehr habe",
     "fr": "le la les des et est sont un une que qui quoi comment pourquoi je tu il elle nous vous dans pour avec "
-    "sur pas ne ce cette ces du au aux mon ma mes votre plus être peux pouvez moi ou où en de quelle quel",
+    "sur pas ne ce cette ces du au aux mon ma mes votre plus être peux pouvez moi ou où en de quelle quel "
+    "bonjour bonsoir merci salut avez bien fait quand",
     "es": "el la los las de es son un una que qué cómo por para con en del al no se su mi tu yo más está cuál dónde "
-    "puedes quiero favor me lo como pero este esta entre cuando porque",
+    "puedes quiero favor me lo como pero este esta entre cuando porque "
+    "hola gracias buenos días tiene hacer cuándo",
     "it": "il lo la gli le di sono un una che chi come perché per con non del della dei delle nel nella al alla si "
-    "mi ti più questo questa anche puoi cosa quale dove ho ha ed",
+    "mi ti più questo questa anche puoi cosa quale dove ho ha ed "
+    "ciao grazie buongiorno dov è mio mia quando sei",
     "pt": "os as de são um uma que como por para com não em do da dos das no na ao se seu sua meu minha mais você "
-    "está qual onde porque eu isso este esta pode me também",
+    "está qual onde porque eu isso este esta pode me também "
+    "olá obrigado obrigada bom dia quando fazer",
     "nl": "de het een en is zijn was niet ik je jij hij zij wij we van voor met op in te dat die dit wat wie waar "
-    "waarom hoe kun kan mij mijn ook naar bij uit aan er maar of om",
+    "waarom hoe kun kan mij mijn ook naar bij uit aan er maar of om "
+    "hallo bedankt goedemorgen wanneer morgen geen wel",
     "sv": "och det att är en ett som på för med av inte jag du han hon vi ni de den till från hur vad varför kan "
-    "min om har var så eller men",
+    "min om har var så eller men "
+    "hej tack när",
     "da": "og det at er en et som på for med af ikke jeg du han hun vi de den til fra hvordan hvad hvorfor kan min "
-    "om har var så eller men mig",
+    "om har var så eller men mig "
+    "hej tak hvornår",
     "no": "og det er en et som på for med av ikke jeg du han hun vi de den til fra hvordan hva hvorfor kan min om "
-    "har var så eller men meg",
+    "har var så eller men meg "
+    "hei takk når",
     "fi": "ja on ei se että en ovat mitä miten miksi kuka missä minä sinä hän me te he mutta tai kun joka ole voi "
-    "olen tämä minun voitko",
+    "olen tämä minun voitko "
+    "hei moi kiitos milloin",
     "pl": "na do się nie jest to są że jak co kto gdzie dlaczego dla od przez jako ale czy po mi mój ty ja czym "
-    "proszę oraz ten ta",
-    "cs": "na se je to že jak co kdo kde proč pro od jako ale nebo do si jsem jsou mi můj není být prosím který také",
-    "ro": "și în la de este sunt un cu pe nu ce cum care pentru din să mai se că eu tu sau dar unde cine",
-    "hu": "az és hogy nem egy van mi ki hogyan miért hol is de ez azt meg csak vagy én te kérlek",
-    "tr": "ve bir bu ne nasıl neden için ile de da mi mı ben sen var yok çok değil olarak daha gibi kim nerede lütfen",
+    "proszę oraz ten ta "
+    "cześć dziękuję dzień dobry kiedy",
+    "cs": "na se je to že jak co kdo kde proč pro od jako ale nebo do si jsem jsou mi můj není být prosím který také "
+    "ahoj děkuji kdy",
+    "ro": "și în la de este sunt un cu pe nu ce cum care pentru din să mai se că eu tu sau dar unde cine "
+    "bună mulțumesc salut când",
+    "hu": "az és hogy nem egy van mi ki hogyan miért hol is de ez azt meg csak vagy én te kérlek szia köszönöm mikor",
+    "tr": "ve bir bu ne nasıl neden için ile de da mi mı ben sen var yok çok değil olarak daha gibi kim nerede lütfen "
+    "merhaba teşekkürler",
     "id": "yang dan di ini itu adalah apa bagaimana mengapa untuk dengan dari saya anda kamu tidak ke pada dalam "
-    "bisa tolong siapa atau akan",
-    "vi": "là và của có không tôi bạn một các cho với được này những trong để như thế nào gì tại sao hãy về",
+    "bisa tolong siapa atau akan "
+    "terima kasih kapan",
+    "vi": "là và của có không tôi bạn một các cho với được này những trong để như thế nào gì tại sao hãy về "
+    "xin chào cảm ơn",
 }
 _TELLTALE = {
     "ß": "de", "ñ": "es", "¿": "es", "ã": "pt", "õ": "pt", "œ": "fr", "ł": "pl", "ż": "pl", "ę": "pl", "ř": "cs",
@@ -77,8 +100,15 @@ def _votes_by_word() -> dict[str, tuple[tuple[str, float], ...]]:
 _VOTES = _votes_by_word()
 
 
-def detect_language(excerpt: Excerpt) -> str:
+def detect_language(said: Excerpt) -> str:
     """A lower-case BCP 47 primary subtag such as "en" or "zh"; empty where the text does not tell."""
+    unquoted = _QUOTED.sub(" ", said.text)
+    if unquoted != said.text and (language := _language_of(excerpt(unquoted))):
+        return language
+    return _language_of(said)
+
+
+def _language_of(excerpt: Excerpt) -> str:
     if not excerpt.text.isascii():
         script = _main_script(excerpt.text[:_SAMPLE_CHARACTERS])
         if script == "cyrillic":

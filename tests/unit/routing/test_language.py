@@ -13,6 +13,20 @@ from router_service.routing.language import detect_language
     [
         ("en", "What is the capital of France?"),
         ("de", "Wie geht es dir heute?"),
+        ("en", "hello"),
+        ("en", "thanks a lot!"),
+        ("en", "Implement quicksort in rust"),
+        ("en", "Tag these tickets."),
+        ("de", "Danke"),
+        ("de", "Guten Morgen"),
+        ("de", "Hallo, wie geht's?"),
+        ("de", "Wann öffnet das Museum"),
+        ("de", "Beweise, dass es unendlich viele Primzahlen gibt."),
+        ("it", "Dov'è il mio pacco?"),
+        ("fr", "Merci"),
+        ("es", "Gracias"),
+        ("pt", "Obrigado"),
+        ("tr", "Merhaba"),
         ("fr", "Bonjour, comment est-ce que je peux changer mon mot de passe ?"),
         ("es", "¿Dónde está la biblioteca?"),
         ("it", "Come posso cambiare la mia password? Non la ricordo."),
@@ -42,13 +56,36 @@ def test_tells_the_language(language: str, text: str) -> None:
     assert detect_language(excerpt(text)) == language
 
 
-@pytest.mark.parametrize("text", ["", "Hello", "x = y + 1", "a1b2c3d4e5f6", "12, 34, 56", "{'id': 1, 'e': 2}", "🎉"])
+@pytest.mark.parametrize(
+    "text", ["", "Quicksort", "x = y + 1", "a1b2c3d4e5f6", "12, 34, 56", "{'id': 1, 'e': 2}", "🎉"]
+)
 def test_says_nothing_where_the_text_does_not_tell(text: str) -> None:
     assert detect_language(excerpt(text)) == ""
 
 
 def test_a_foreign_name_does_not_change_the_language() -> None:
     assert detect_language(excerpt("What does the name 東京 mean, and how is it written in Latin letters?")) == "en"
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "Translate '你好世界，今天天气很好' to English please"),
+        ("en", "What does “Wie geht es dir heute?” mean?"),
+        ("zh", "请把「Could you tell me where the station is?」翻译成中文"),
+        ("de", 'Übersetze das bitte: "The cat is on the table and it is not happy."'),
+    ],
+)
+def test_a_quotation_does_not_change_the_language(language: str, text: str) -> None:
+    assert detect_language(excerpt(text)) == language
+
+
+def test_a_text_that_is_all_quotation_has_its_language() -> None:
+    assert detect_language(excerpt("'你好世界，今天天气很好'")) == "zh"
+
+
+def test_apostrophes_open_no_quotation() -> None:
+    assert detect_language(excerpt("l'acqua e' finita e non so dov'è il mio pacco, com'è possibile?")) == "it"
 
 
 @given(st.text())
