@@ -1,5 +1,5 @@
 """Calling providers over HTTP: one client, one decoder, one dialect with quirks as data."""
 
-from router_service.providers.open import ProviderPool, open_providers
+from router_service.providers.open import ProviderPool
 
-__all__ = ["ProviderPool", "open_providers"]
+__all__ = ["ProviderPool"]

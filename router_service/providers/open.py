@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from router_service.config.configuration import ProviderSettings
 from router_service.domain.upstream import Provider
 from router_service.providers.openai_compatible import OpenAICompatible
+
+# A call that began under the old configuration may retry on, or fall back to, a provider it has not asked yet.
+_LINGER_SECONDS = 300.0
 
 _FileState = tuple[int, int] | None
 
@@ -24,7 +27,8 @@ class _Opened:
 class ProviderPool(Mapping[str, Provider]):
     """Providers by id: a live view that `update` changes in place.
 
-    `open_one` makes a provider of its settings; it may raise `OSError` where a TLS file cannot be read.
+    `open_one` makes a provider of its settings; it may raise `OSError` where a TLS file cannot be read. What is
+    replaced serves older calls for another `linger_seconds`, waited for with `sleep`.
     """
 
     def __init__(
@@ -32,8 +36,12 @@ class ProviderPool(Mapping[str, Provider]):
         settings: Mapping[str, ProviderSettings],
         *,
         open_one: Callable[[ProviderSettings], OpenAICompatible] = OpenAICompatible,
+        linger_seconds: float = _LINGER_SECONDS,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._open_one = open_one
+        self._linger_seconds = linger_seconds
+        self._sleep = sleep
         self._opened: dict[str, _Opened] = {}
         self._closing: dict[asyncio.Task[None], OpenAICompatible] = {}
         self.update(settings)
@@ -51,8 +59,8 @@ class ProviderPool(Mapping[str, Provider]):
         """Use these providers from now on; where one cannot be opened, nothing changes.
 
         A provider whose settings and TLS files are as before stays with its connections, and takes its keys from the
-        new settings. What is replaced or removed is closed once its calls in flight have ended; that needs a running
-        event loop.
+        new settings. What is replaced or removed lingers, and is then closed once its calls in flight have ended;
+        that needs a running event loop.
         """
         opened: dict[str, _Opened] = {}
         for provider_id, wanted in settings.items():
@@ -68,12 +76,12 @@ class ProviderPool(Mapping[str, Provider]):
                 kept.provider.use_keys(settings[provider_id].keys)
         for provider_id, old in previous.items():
             if opened.get(provider_id) is not old:
-                task = asyncio.get_running_loop().create_task(old.provider.close_when_idle())
+                task = asyncio.get_running_loop().create_task(self._retire(old.provider))
                 self._closing[task] = old.provider
                 task.add_done_callback(self._closing.pop)
 
     async def aclose(self) -> None:
-        """Close every provider, also those that wait for calls in flight."""
+        """Close every provider at once, also those that linger or wait for calls in flight."""
         leaving = list(self._closing.values())
         for task in list(self._closing):
             task.cancel()
@@ -81,10 +89,9 @@ class ProviderPool(Mapping[str, Provider]):
         self._opened = {}
         await asyncio.gather(*(provider.aclose() for provider in (*present, *leaving)))
 
-
-def open_providers(settings: Mapping[str, ProviderSettings]) -> dict[str, Provider]:
-    """One provider for each of the settings. Raises `OSError` where a TLS file cannot be read."""
-    return {provider_id: OpenAICompatible(wanted) for provider_id, wanted in settings.items()}
+    async def _retire(self, provider: OpenAICompatible) -> None:
+        await self._sleep(self._linger_seconds)
+        await provider.close_when_idle()
 
 
 def _tls_files(settings: ProviderSettings) -> tuple[_FileState, ...]:

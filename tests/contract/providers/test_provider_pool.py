@@ -13,7 +13,7 @@ from wild_streams import DONE, FINISH, chunk
 
 from router_service.domain.error import UpstreamError, UpstreamFault
 from router_service.domain.upstream import Reply
-from router_service.providers import ProviderPool, open_providers
+from router_service.providers import ProviderPool
 
 
 async def quick(connection: Connection) -> None:
@@ -40,8 +40,41 @@ async def test_an_unchanged_provider_keeps_its_connection_and_takes_new_keys() -
         assert [request.headers["authorization"] for request in upstream.requests] == ["Bearer old", "Bearer new"]
 
 
-async def test_a_changed_provider_is_replaced_and_the_old_one_ends_its_calls() -> None:
-    half, go_on = asyncio.Event(), asyncio.Event()
+class Sleeping:
+    """A sleep that lasts until it is told to end."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+        self.over = asyncio.Event()
+
+    async def __call__(self, seconds: float) -> None:
+        self.asked.append(seconds)
+        await self.over.wait()
+
+
+async def test_a_replaced_provider_serves_older_calls_until_its_linger_is_over() -> None:
+    sleeping = Sleeping()
+    async with running(quick) as upstream:
+        pool = ProviderPool({"acme": some_settings(upstream.base_url)}, linger_seconds=7.0, sleep=sleeping)
+        before = pool["acme"]
+        pool.update({"acme": some_settings(upstream.base_url, headers={"x": "y"})})
+        assert pool["acme"] is not before
+        # Long enough for a provider that closes once it is idle.
+        await asyncio.sleep(0.02)
+        assert sleeping.asked == [7.0]
+        outcome = Outcome()
+        await before.stream(a_request(), outcome.reply, outcome.receive)
+        assert outcome.text == "a"
+        sleeping.over.set()
+        await asyncio.sleep(0.02)
+        with pytest.raises(UpstreamError) as caught:
+            await before.complete(a_request(), Reply())
+        assert caught.value.fault is UpstreamFault.CONNECT
+        await pool.aclose()
+
+
+async def test_a_call_in_flight_outlasts_the_linger() -> None:
+    half, go_on, closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def script(connection: Connection) -> None:
         await connection.sse(chunk("a"), end=False)
@@ -52,22 +85,30 @@ async def test_a_changed_provider_is_replaced_and_the_old_one_ends_its_calls() -
         await connection.closed()
         closed.set()
 
-    closed = asyncio.Event()
+    sleeping = Sleeping()
+    sleeping.over.set()
     async with running(script) as upstream:
-        pool = ProviderPool({"acme": some_settings(upstream.base_url)})
-        before = pool["acme"]
+        pool = ProviderPool({"acme": some_settings(upstream.base_url)}, sleep=sleeping)
         call = asyncio.create_task(ask(pool))
         await half.wait()
-        pool.update({"acme": some_settings(upstream.base_url, headers={"x": "y"})})
-        assert pool["acme"] is not before
+        pool.update({})
         await asyncio.sleep(0.01)
+        assert not closed.is_set()
         go_on.set()
         assert (await call).message().text == "a"
         await asyncio.wait_for(closed.wait(), 1.0)
+        await pool.aclose()
+
+
+async def test_closing_the_pool_closes_what_lingers() -> None:
+    async with running(quick) as upstream:
+        pool = ProviderPool({"acme": some_settings(upstream.base_url)}, sleep=Sleeping())
+        before = pool["acme"]
+        pool.update({})
+        await asyncio.wait_for(pool.aclose(), 1.0)
         with pytest.raises(UpstreamError) as caught:
             await before.complete(a_request(), Reply())
         assert caught.value.fault is UpstreamFault.CONNECT
-        await pool.aclose()
 
 
 async def test_a_removed_provider_is_gone() -> None:
@@ -118,9 +159,3 @@ async def test_closing_the_pool_does_not_wait_for_calls_in_flight() -> None:
         await asyncio.wait_for(pool.aclose(), 1.0)
         with pytest.raises(UpstreamError):
             await call
-
-
-async def test_providers_can_be_opened_without_a_pool() -> None:
-    providers = open_providers({"a": some_settings("http://a.invalid")})
-    assert list(providers) == ["a"]
-    await providers["a"].aclose()
