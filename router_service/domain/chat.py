@@ -167,9 +167,19 @@ _MERGED = tuple(field.name for field in fields(Parameters) if field.name != "max
 _UNSET = Parameters()
 
 
+RESERVED_FIELDS = frozenset(
+    {"model", "messages", "stream", "stream_options", "n", "best_of"}
+    | {"max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens", "max_gen_len"}
+)
+"""The fields of a provider's request that are the router's alone, under every name providers have for them: what is
+asked, of whom, how it is answered, and what would let an answer cost more than was decided."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chat:
-    """One request to a chat model. `extra_json` is a JSON object merged into the provider's request, or empty."""
+    """One request to a chat model. `extra_json` is a JSON object merged into the provider's request, or empty; it sets
+    no `RESERVED_FIELDS`.
+    """
 
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...] = ()

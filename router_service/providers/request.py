@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from router_service.domain.chat import (
+    RESERVED_FIELDS,
     ImagePart,
     JsonSchemaFormat,
     Message,
@@ -28,12 +29,6 @@ from router_service.domain.upstream import UpstreamRequest
 from router_service.domain.vendor import Quirks
 from router_service.providers.opaque import opaque_from
 
-# What `extra_json` may not set: what is asked, of whom, how it is answered, and how much may be generated.
-_PROTECTED = frozenset(
-    {"model", "messages", "stream", "stream_options", "n", "best_of"}
-    | {"max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens", "max_gen_len"}
-)
-
 _encoder = msgspec.json.Encoder()
 _raw_decoder = msgspec.json.Decoder(Raw)
 _object_decoder = msgspec.json.Decoder(dict[str, Raw])
@@ -42,9 +37,8 @@ _object_decoder = msgspec.json.Decoder(dict[str, Raw])
 def encode_request(request: UpstreamRequest, quirks: Quirks, *, stream: bool) -> bytes:
     """The JSON body of `request`.
 
-    `extra_json` is merged in last and wins over parameters, but cannot touch the model, the messages, streaming or the
-    token limit. Fields in `quirks.unsupported` are left out. Raises `UpstreamError` (`BAD_REQUEST`) where JSON text of
-    the caller is not JSON.
+    `extra_json` is merged in last and wins over parameters, but cannot touch `RESERVED_FIELDS`. Fields in
+    `quirks.unsupported` are left out. Raises `UpstreamError` (`BAD_REQUEST`) where JSON text of the caller is not JSON.
     """
     chat = request.chat
     parameters = request.parameters
@@ -75,7 +69,7 @@ def encode_request(request: UpstreamRequest, quirks: Quirks, *, stream: bool) ->
             body.pop(name, None)
     if chat.extra_json:
         extra = _extra(chat.extra_json)
-        body.update((name, value) for name, value in extra.items() if name not in _PROTECTED)
+        body.update((name, value) for name, value in extra.items() if name not in RESERVED_FIELDS)
     if request.max_output_tokens is not None:
         body[quirks.max_tokens_field] = request.max_output_tokens
     if stream:

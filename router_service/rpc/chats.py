@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from llmrouter.v1 import chat_pb2
 from router_service.domain.chat import (
+    RESERVED_FIELDS,
     Chat,
     FinishReason,
     ImagePart,
@@ -66,20 +67,6 @@ WIRE_FINISH_REASONS = {
 _DETAILS = frozenset({"", "low", "high", "auto"})
 _IMAGE_TYPE = re.compile(r"image/[a-z0-9.+-]{1,64}")
 _HTTPS_URL = re.compile(r"https://[^\s/?#\\]+\S*")
-# What the router decides, and what would let an answer cost more than the decision says.
-_RESERVED = frozenset(
-    {
-        "model",
-        "messages",
-        "stream",
-        "stream_options",
-        "max_tokens",
-        "max_completion_tokens",
-        "max_output_tokens",
-        "n",
-        "best_of",
-    }
-)
 _DEFAULT_PARAMETERS = Parameters()
 
 
@@ -333,6 +320,6 @@ def _parameters(parameters: chat_pb2.Parameters, violations: Violations) -> Para
 
 
 def _check_extra_json(text: str, violations: Violations) -> None:
-    reserved = sorted(_RESERVED.intersection(violations.json_object("chat.extra_json", text)))
+    reserved = sorted(RESERVED_FIELDS.intersection(violations.json_object("chat.extra_json", text)))
     if reserved:
         violations.add("chat.extra_json", f"must not set {', '.join(reserved)}: use the API's own fields")

@@ -337,7 +337,11 @@ def test_a_bad_chat_is_refused_by_its_path(chat: chat_pb2.Chat, field: str) -> N
 
 
 @pytest.mark.parametrize(
-    "name", ["model", "messages", "stream", "max_tokens", "max_completion_tokens", "n", "stream_options"]
+    "name",
+    [
+        *("model", "messages", "stream", "stream_options", "n", "best_of"),
+        *("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens", "max_gen_len"),
+    ],
 )
 def test_extra_json_cannot_set_what_the_router_decides(name: str) -> None:
     assert bad_fields(a_chat(extra_json=f'{{"top_k": 1, "{name}": 1}}')) == {"chat.extra_json"}
