@@ -92,8 +92,11 @@ class Engine:
         try:
             decision = await self._decide(call, runtime)
             await run.decided(decision)
-        except BaseException as error:
-            run.finish(None, error if isinstance(error, RouterError) else departure(run))
+        except asyncio.CancelledError:
+            run.finish(None, departure(run))
+            raise
+        except Exception as error:
+            run.finish(None, error if isinstance(error, RouterError) else RouterError("The router failed."))
             raise
         run.finish(None, None)
         return decision

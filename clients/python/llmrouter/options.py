@@ -64,8 +64,8 @@ class RouteOptions(CallOptions, total=False):
 
 
 class CompleteOptions(RouteOptions, total=False):
-    """Of an answer. `decision_token` redeems what `route` decided. `idempotency_key` is generated where absent: give
-    your own to have a repeat recognised across processes. `accept_discard` says that you handle `AttemptDiscarded`,
+    """Of an answer. `decision_token` redeems what `route` decided. `idempotency_key` is generated where absent;
+    the router carries it and does not deduplicate by it yet. `accept_discard` says that you handle `AttemptDiscarded`,
     and so lets a stream that broke start anew where the policy says `recovery: restart`."""
 
     idempotency_key: str | None
