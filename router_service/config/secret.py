@@ -22,17 +22,20 @@ class LiteralSecret:
 
 
 class EnvironmentSecret:
-    """A secret in an environment variable; keeps the last value if the variable goes away."""
+    """A secret in an environment variable, without the white space around it.
+
+    If the variable goes away, its last value stays.
+    """
 
     __slots__ = ("_environ", "_name", "_value")
 
     def __init__(self, name: str, environ: Mapping[str, str]) -> None:
         self._name = name
         self._environ = environ
-        self._value = environ[name]
+        self._value = environ[name].strip()
 
     def reveal(self) -> str:
-        self._value = self._environ.get(self._name) or self._value
+        self._value = self._environ.get(self._name, "").strip() or self._value
         return self._value
 
     def __repr__(self) -> str:

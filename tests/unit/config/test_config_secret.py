@@ -73,3 +73,12 @@ def test_no_secret_shows_itself(tmp_path: Path) -> None:
     secrets = [LiteralSecret("canary"), EnvironmentSecret("KEY", {"KEY": "canary"}), FileSecret(tmp_path / "key")]
     assert [secret.reveal() for secret in secrets] == ["canary"] * 3
     assert "canary" not in f"{secrets}{[str(secret) for secret in secrets]}"
+
+
+def test_the_line_feed_after_a_key_in_a_variable_is_no_part_of_it() -> None:
+    environ = {"KEY": "one\n"}
+    secret = EnvironmentSecret("KEY", environ)
+    environ["KEY"] = "two \n"
+    assert secret.reveal() == "two"
+    environ["KEY"] = " \n"
+    assert secret.reveal() == "two"
