@@ -21,6 +21,7 @@ from router_service.config.configuration import (
     TlsSettings,
 )
 from router_service.config.document import Document
+from router_service.config.endpoint import completed
 from router_service.config.policy_shape import PolicyShape, RangeShape, RuleShape, TextShape, WhenShape
 from router_service.config.references import vendor_of
 from router_service.config.secret import EnvironmentSecret, FileSecret, LiteralSecret
@@ -98,7 +99,10 @@ class Compiler:
 
     def _provider(self, name: str, shape: ProviderShape) -> ProviderSettings:
         vendor = vendor_of(name, shape) or VENDORS["custom"]
-        base_url = shape.base_url or vendor.base_url.replace("{resource}", shape.resource or "")
+        base_url = vendor.base_url.replace("{resource}", shape.resource or "")
+        if shape.base_url is not None:
+            # Whoever gives the path of chat completions means it to follow the URL as it is.
+            base_url = shape.base_url if shape.quirks.path is not None else completed(vendor, shape.base_url)
         return ProviderSettings(
             id=name,
             vendor=vendor.id,

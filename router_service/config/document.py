@@ -160,7 +160,8 @@ class _Checker:
         if kind == "extra_forbidden":
             self.unknown_key(_shape_at(shape, error["loc"][:-1]), location)
         elif kind == "missing":
-            source.report((*location, error["loc"][-1]), "is required")
+            key = str(error["loc"][-1])
+            source.report((*location, key), "is required", _what_to_write(_shape_at(shape, error["loc"][:-1]), key))
         elif kind == "refused":
             source.report(location, context["message"], context["fix"])
         elif kind in ("enum", "literal_error"):
@@ -178,7 +179,33 @@ class _Checker:
             source.report(location, "is not a mapping", "Write keys and values below it")
         else:
             message = error["msg"][0].lower() + error["msg"][1:]
-            source.report(location, message.replace("input should", "should"))
+            source.report(location, message.replace("input should", "should"), _fix(kind, context))
+
+
+_FIXES = {
+    "bool": "Write true or false",
+    "finite": "Write a number such as 0.5",
+    "float": "Write a number such as 0.5",
+    "greater_than": "Write a larger number",
+    "int": "Write a whole number such as 1000",
+    "less_than": "Write a smaller number",
+    "list": "Write a list such as [one, two]",
+    "string_too_short": "Write a text, or leave the key out",
+    "too_short": "Write at least one, such as `- {use: gpt-4o}` below it",
+}
+
+
+def _fix(kind: str, context: Mapping[str, Any]) -> str:
+    if "ge" in context:
+        return f"Write a number from {context['ge']:g}"
+    if "le" in context:
+        return f"Write a number up to {context['le']:g}"
+    return next((fix for start, fix in _FIXES.items() if kind.startswith(start)), "")
+
+
+def _what_to_write(shape: type[BaseModel] | None, key: str) -> str:
+    field = shape.model_fields.get(key) if shape else None
+    return f"Write `{key}:` and its value: {(field.description or '').removesuffix('.')}" if field else ""
 
 
 def _keys(shape: type[BaseModel]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from router_service.config.source import Source, parse
 from router_service.config.vendors import VENDORS, Vendor
 
 __all__ = ["Catalogue", "from_environment", "load"]
+
+logger = logging.getLogger(__name__)
 
 
 def load(path: Path, catalogue: Catalogue, environ: Mapping[str, str]) -> Configuration:
@@ -51,28 +54,32 @@ def from_environment(environ: Mapping[str, str], catalogue: Catalogue) -> Config
     """A configuration of every provider whose key (or, for local servers, whose address) is in the environment.
 
     Complex calls go to the strongest models, all others to the cheapest one that can serve them, each with all other
-    models to fall back on. Raises `ConfigurationError` where the environment names no provider.
+    models to fall back on. Raises `ConfigurationError` where the environment names no provider completely; beside
+    others, one that lacks a variable is left out, and the log says so.
     """
-    source = Source("environment")
+    source = Source("environment", has_lines=False)
     providers: dict[str, Any] = {}
     models: dict[str, Any] = {}
     cheap: list[str] = []
     strong: list[str] = []
+    incomplete: list[Problem] = []
     for vendor in VENDORS.values():
-        named = _models_named(vendor, environ)
-        if not _available(vendor, environ) or not (named or vendor.cheap):
+        present, missing = _variables(vendor, environ)
+        if not present:
+            continue
+        if missing:
+            incomplete.append(_environment_problem(f"{missing[0]} is not set, which {present[0]} needs", missing))
             continue
         providers[vendor.id] = _provider(source, vendor, environ)
+        named = _models_named(vendor, environ)
         for names, ids in ((named or vendor.cheap, cheap), (() if named else vendor.strong, strong)):
             for name in names:
                 models[f"{vendor.id}/{name}"] = {"provider": vendor.id, "model": name}
                 ids.append(f"{vendor.id}/{name}")
     if not providers:
-        variables = [vendor.key_variables[0] for vendor in VENDORS.values() if vendor.key_required]
-        fix = f"Set one of {', '.join(variables)}, or OLLAMA_HOST, or write a configuration file"
-        message = "there is no configuration file, and the environment holds no provider's key"
-        problem = Problem(file="environment", line=1, column=1, path="", message=message, fix=fix)
-        raise ConfigurationError([problem])
+        raise ConfigurationError(incomplete or [_no_provider()])
+    for problem in incomplete:
+        logger.warning("a provider is left out: %s", problem)
     rules: list[dict[str, Any]] = [{"name": "cheapest", "use": [*cheap, *strong], "strategy": "cheapest"}]
     if strong:
         rules.insert(0, {"name": "strongest", "when": {"complexity": "complex"}, "use": [*strong, *cheap]})
@@ -81,13 +88,31 @@ def from_environment(environ: Mapping[str, str], catalogue: Catalogue) -> Config
     return _compiled(source, catalogue, environ, None)
 
 
-def _available(vendor: Vendor, environ: Mapping[str, str]) -> bool:
-    has_key = any(environ.get(variable) for variable in vendor.key_variables)
-    has_url = bool(vendor.url_variable and environ.get(vendor.url_variable))
-    needs_url = not vendor.base_url or "{resource}" in vendor.base_url
-    if vendor.key_required:
-        return has_key and (has_url or not needs_url)
-    return has_url
+def _no_provider() -> Problem:
+    message = "there is no configuration file, and the environment holds no provider's key"
+    variables = [vendor.key_variables[0] for vendor in VENDORS.values() if vendor.key_required]
+    fix = f"Set one of {', '.join(variables)}, or OLLAMA_HOST, or write a configuration file"
+    return Problem(file="environment", line=0, column=0, path="", message=message, fix=fix)
+
+
+def _environment_problem(message: str, missing: list[str]) -> Problem:
+    fix = f"Set {' and '.join(missing)}, or write a configuration file"
+    return Problem(file="environment", line=0, column=0, path="", message=message, fix=fix)
+
+
+def _variables(vendor: Vendor, environ: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """The vendor's variables that are set, and those that it needs beside them."""
+    own = [*vendor.key_variables, vendor.url_variable, vendor.models_variable]
+    present = [name for name in own if name and environ.get(name)]
+    missing: list[str] = []
+    if vendor.key_required and not set(present) & set(vendor.key_variables):
+        missing.append(vendor.key_variables[0])
+    needs_url = not vendor.base_url or "{resource}" in vendor.base_url or not vendor.key_required
+    if needs_url and vendor.url_variable not in present:
+        missing.append(vendor.url_variable)
+    if not vendor.cheap and not _models_named(vendor, environ):
+        missing.append(vendor.models_variable)
+    return present, missing
 
 
 def _models_named(vendor: Vendor, environ: Mapping[str, str]) -> list[str]:
@@ -96,9 +121,10 @@ def _models_named(vendor: Vendor, environ: Mapping[str, str]) -> list[str]:
 
 
 def _provider(source: Source, vendor: Vendor, environ: Mapping[str, str]) -> dict[str, Any]:
-    if not vendor.url_variable or not (url := environ.get(vendor.url_variable)):
-        return {}
-    provider = {"base_url": _base_url(vendor, url)}
+    provider: dict[str, Any] = {}
+    if vendor.url_variable and (url := environ.get(vendor.url_variable)):
+        provider["base_url"] = _base_url(vendor, url.strip())
+        source.environment["providers", vendor.id, "base_url"] = vendor.url_variable
     for variable in vendor.key_variables:
         # Whoever sets a vendor's address and its key means them together, whatever the host.
         if "api_key" not in provider and environ.get(variable):
@@ -108,12 +134,19 @@ def _provider(source: Source, vendor: Vendor, environ: Mapping[str, str]) -> dic
 
 
 def _base_url(vendor: Vendor, url: str) -> str:
-    """The URL, completed as the vendor's own tools do: OLLAMA_HOST may be a bare host, Azure's endpoint has no path."""
-    bare = "://" not in url
-    parts = urlsplit(f"http://{url}" if bare else url)
+    """The URL, completed as the vendor's own tools do: OLLAMA_HOST may be a bare host. What is no URL is left as it
+    is, to be reported."""
     usual = urlsplit(vendor.base_url)
+    bare = "://" not in url
+    try:
+        parts = urlsplit(f"{usual.scheme}://{url}" if bare else url)
+        port = parts.port
+    except ValueError:
+        return url
+    if bare and not usual.scheme:
+        return url
     # 0.0.0.0 is where a server listens, not where it is reached.
     netloc = parts.netloc.replace("0.0.0.0", "127.0.0.1")  # noqa: S104
-    if bare and parts.port is None and usual.port:
+    if bare and port is None and usual.port:
         netloc = f"{netloc}:{usual.port}"
-    return f"{parts.scheme}://{netloc}{parts.path.rstrip('/') or usual.path}"
+    return parts._replace(netloc=netloc).geturl()

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from router_service.config.quantity import Count, CountFromZero, Duration, NanoUsd, Timeout, refuse
 from router_service.config.shape import (
+    SOME_TEXTS_SCHEMA,
     DecisionTokensShape,
     FeatureShape,
     ModelShape,
@@ -39,6 +40,8 @@ class TextShape(Shape):
     def _written_short(cls, value: Any) -> Any:
         if isinstance(value, bool | int | float) or value is None:
             refuse("is not text", "Put it in quotes")
+        if value == []:
+            refuse("never matches: the list is empty", "List at least one value, or remove the condition")
         return {"any_of": listed(value)} if isinstance(value, str | list) else value
 
 
@@ -86,6 +89,8 @@ class NeedsShape(Shape):
     @model_validator(mode="before")
     @classmethod
     def _written_short(cls, value: Any) -> Any:
+        if value == []:
+            refuse("the list is empty", "List at least one capability, or remove the condition")
         return {"all_of": listed(value)} if isinstance(value, str | list) else value
 
 
@@ -136,7 +141,7 @@ class RuleShape(Shape):
         default=None, min_length=1, description="Shown in receipts and traces. Default: rule-N, N counting from 1."
     )
     when: WhenShape = Field(default_factory=WhenShape, description="The conditions. Default: matches always.")
-    use: Texts = Field(
+    use: Annotated[Texts, WithJsonSchema(SOME_TEXTS_SCHEMA)] = Field(
         description="Models (all their deployments) or deployments, one or a list. A name that is both is the model."
     )
     strategy: Strategy = Field(

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One mistake. `line` and `column` count from 1; `path` is such as `policies.default.rules[2].use`, empty for the
-    whole file; `fix` says what to do, empty where the message already does."""
+    """One mistake.
+
+    `line` and `column` count from 1 and are 0 where there is no file; `path` is such as
+    `policies.default.rules[2].use`, empty for the whole file; `fix` says what to do, empty where the message does.
+    """
 
     file: str
     line: int
@@ -19,7 +22,7 @@ class Problem:
     fix: str = ""
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}:{self.column}: "
+        where = f"{self.file}:{self.line}:{self.column}: " if self.line else f"{self.file}: "
         path = f"{self.path}: " if self.path else ""
         fix = f" {self.fix}{'' if self.fix.endswith('?') else '.'}" if self.fix else ""
         return f"{where}{path}{self.message}.{fix}"

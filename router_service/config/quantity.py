@@ -27,7 +27,16 @@ _BYTES = {
 _DURATION = r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+"
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?i?b)?", re.IGNORECASE)
-_ENVIRONMENT = r"\$\{[A-Za-z_]\w*(?::-[^}]*)?\}"
+_MOST = 2**31 - 1
+_LONGEST = 24 * 86400  # in milliseconds it still fits into 32 bits
+
+REFERENCE = r"\$\{"
+"""In a pattern of the JSON Schema: the text is filled in from the environment, so nobody knows yet what it will be."""
+
+
+def matching(pattern: str) -> dict[str, Any]:
+    """JSON Schema of a text that matches a pattern, or will once the environment is filled in."""
+    return {"type": "string", "pattern": f"{pattern}|{REFERENCE}"}
 
 
 def refuse(message: str, fix: str = "") -> NoReturn:
@@ -38,7 +47,7 @@ def refuse(message: str, fix: str = "") -> NoReturn:
 def _seconds(value: Any) -> float:
     fix = "Write a number of seconds or a duration such as 250ms, 8s, 2m or 1m30s"
     if isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(value)
+        seconds = float(min(value, 2 * _LONGEST))
     elif isinstance(value, str) and re.fullmatch(_DURATION, value.strip()):
         seconds = sum(float(amount) * _SECONDS[unit] for amount, unit in _DURATION_PART.findall(value))
     elif isinstance(value, str) and re.fullmatch(r"-?\d+(?:\.\d+)?", value.strip()):
@@ -47,6 +56,8 @@ def _seconds(value: Any) -> float:
         refuse("is not a duration", fix)
     if not math.isfinite(seconds) or seconds < 0:
         refuse("a duration may not be negative or infinite", fix)
+    if seconds > _LONGEST:
+        refuse("a duration may not be longer than 24d", fix)
     return seconds
 
 
@@ -66,6 +77,8 @@ def _bytes(value: Any) -> int:
         refuse("is not a size", fix)
     if size < 1:
         refuse("a size must be at least 1 byte", fix)
+    if size > _MOST:
+        refuse("a size may not be 2 GiB or more", fix)
     return size
 
 
@@ -83,25 +96,35 @@ def nano_usd(value: Any) -> int:
     return int((amount * NANO).to_integral_value("ROUND_HALF_EVEN"))
 
 
-def _count(value: Any) -> Any:
-    if isinstance(value, bool):
-        refuse("is not a number", "Write a whole number")
+def _count(value: Any) -> int:
+    written = isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,18}\s*", value)
+    if written or (isinstance(value, float) and value.is_integer()):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        refuse("is not a whole number", "Write a whole number in digits, such as 128000")
+    if value > _MOST:
+        refuse(f"is more than {_MOST}", f"Write a whole number up to {_MOST}")
     return value
 
 
-_DURATION_SCHEMA = {
-    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^({_DURATION}|{_ENVIRONMENT})$"}]
+_NOTHING = r"(?:0+(?:\.0+)?(?:ms|s|m|h|d)?)+"
+_DURATION_SCHEMA = {"anyOf": [{"type": "number", "minimum": 0}, matching(rf"^({_DURATION}|\d+(\.\d+)?)$")]}
+_TIMEOUT_SCHEMA = {
+    "anyOf": [
+        {"type": "number", "exclusiveMinimum": 0},
+        matching(rf"^(?!{_NOTHING}$)({_DURATION}|\d+(\.\d+)?)$"),
+    ]
 }
 _SIZE_SCHEMA = {
     "anyOf": [
-        {"type": "integer", "minimum": 1},
-        {"type": "string", "pattern": rf"^(\d+(\.\d+)?\s*([kKmMgG]?i?[bB])?|{_ENVIRONMENT})$"},
+        {"type": "integer", "minimum": 1, "maximum": _MOST},
+        matching(r"^\d+(\.\d+)?\s*([kKmMgG]?i?[bB])?$"),
     ]
 }
 _USD_SCHEMA = {
     "anyOf": [
         {"type": "number", "minimum": 0},
-        {"type": "string", "pattern": rf"^(\$?\d+(\.\d+)?|{_ENVIRONMENT})$"},
+        matching(r"^\$?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"),
     ]
 }
 
@@ -109,7 +132,7 @@ Duration = Annotated[float, BeforeValidator(_seconds), WithJsonSchema(_DURATION_
 """Seconds, 0 allowed; written `8s`, `250ms`, `2m`, or a number of seconds."""
 
 Timeout = Annotated[
-    float, BeforeValidator(_longer_than_nothing), BeforeValidator(_seconds), WithJsonSchema(_DURATION_SCHEMA)
+    float, BeforeValidator(_longer_than_nothing), BeforeValidator(_seconds), WithJsonSchema(_TIMEOUT_SCHEMA)
 ]
 """Seconds, more than 0."""
 
@@ -119,8 +142,8 @@ Size = Annotated[int, BeforeValidator(_bytes), WithJsonSchema(_SIZE_SCHEMA)]
 NanoUsd = Annotated[int, BeforeValidator(nano_usd), WithJsonSchema(_USD_SCHEMA)]
 """Integer nano-USD; written in USD."""
 
-Count = Annotated[int, Field(ge=1), BeforeValidator(_count)]
-"""A whole number from 1."""
+Count = Annotated[int, Field(ge=1, le=_MOST), BeforeValidator(_count)]
+"""A whole number from 1, such as 32 bits hold."""
 
-CountFromZero = Annotated[int, Field(ge=0), BeforeValidator(_count)]
-"""A whole number from 0."""
+CountFromZero = Annotated[int, Field(ge=0, le=_MOST), BeforeValidator(_count)]
+"""A whole number from 0, such as 32 bits hold."""

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from router_service.config.schema import schema
+from router_service.config.schema import AS_TEXT, schema
 from router_service.config.vendors import VENDORS
 
 _HEAD = """\
@@ -85,11 +85,11 @@ def _type(value: Mapping[str, Any], root: Mapping[str, Any]) -> str:
     if "$ref" in value:
         name = value["$ref"].rpartition("/")[2]
         target = root["$defs"][name]
-        return _type(target, root) if "enum" in target else "mapping"
+        return "mapping" if "properties" in target else _type(target, root)
     if "enum" in value:
         return ", ".join(f"`{one}`" for one in value["enum"])
     if "anyOf" in value:
-        kinds = dict.fromkeys(_type(one, root) for one in value["anyOf"] if one.get("type") != "null")
+        kinds = dict.fromkeys(_type(one, root) for one in value["anyOf"] if not _says_nothing(one))
         return " or ".join(kinds)
     kind = value.get("type")
     if kind == "array":
@@ -97,6 +97,10 @@ def _type(value: Mapping[str, Any], root: Mapping[str, Any]) -> str:
     if kind == "object":
         return "mapping"
     return {"string": "text", "integer": "whole number", "boolean": "true or false"}.get(str(kind), str(kind))
+
+
+def _says_nothing(value: Mapping[str, Any]) -> bool:
+    return value.get("type") == "null" or value.get("$comment") == AS_TEXT
 
 
 def _presets() -> Iterator[str]:

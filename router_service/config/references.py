@@ -1,10 +1,10 @@
-"""What the shapes cannot see: names that lead nowhere, rules that are never reached, files that are missing."""
+"""What the shapes cannot see: names that lead nowhere, rules that are never reached."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
+from router_service.config.credentials import check_files, check_secrets
 from router_service.config.document import Document, Piece, PolicyPiece, nearest
 from router_service.config.policy_shape import RuleShape
 from router_service.config.shape import ModelShape, ProviderShape
@@ -31,8 +31,8 @@ def check_references(source: Source, document: Document, directory: Path) -> Non
         _check_provider(source, name, provider)
     for model in document.models.values():
         _check_model(source, model, document)
-    _check_files(source, document, directory)
-    _check_secret_length(source, document)
+    check_secrets(source, document)
+    check_files(source, document, directory)
     names = _Names(document)
     for policy in document.policies.values():
         _check_policy(source, policy, names)
@@ -85,12 +85,8 @@ def _check_provider(source: Source, name: str, piece: Piece[ProviderShape]) -> N
         "client_key_file",
     }:
         missing = "client_cert_file" if provider.client_cert_file is None else "client_key_file"
-        source.report((*piece.at, missing), "is required: a certificate and its key come together")
-    given = [((*piece.at, "api_key"), provider.api_key)]
-    given += [((*piece.at, "api_keys", number), key) for number, key in enumerate(provider.api_keys)]
-    for location, key in given:
-        if key and location not in source.unusable and any(letter.isspace() for letter in key.strip()):
-            source.report(source.known(location), "a key holds white space", "Check what the variable or text holds")
+        message = "is required: a certificate and its key come together"
+        source.report((*piece.at, missing), message, f"Write `{missing}:` and the path of its PEM file")
 
 
 def _check_model(source: Source, piece: Piece[ModelShape], document: Document) -> None:
@@ -175,45 +171,3 @@ def _check_default_policy(source: Source, document: Document) -> None:
     elif name is None and "default_policy" not in source.data and len(known) > 1 and "default" not in known:
         fix = f"Name one of {', '.join(known)}, or call one `default`"
         source.report(("default_policy",), "is required where there are several policies", fix)
-
-
-def _files(document: Document) -> Mapping[Location, str]:
-    found: dict[Location, str | None] = {}
-    if document.server.shape and (tls := document.server.shape.tls):
-        for key in ("cert_file", "key_file", "client_ca_file"):
-            found["server", "tls", key] = getattr(tls, key)
-    if document.decision_tokens.shape:
-        found["decision_tokens", "key_file"] = document.decision_tokens.shape.key_file
-    for piece in document.providers.values():
-        if piece.shape:
-            for key in ("ca_file", "client_cert_file", "client_key_file"):
-                found[(*piece.at, key)] = getattr(piece.shape, key)
-            for number, file in enumerate(piece.shape.api_key_file):
-                found[(*piece.at, "api_key_file", number)] = file
-    return {location: file for location, file in found.items() if file is not None}
-
-
-def _check_files(source: Source, document: Document, directory: Path) -> None:
-    for location, file in _files(document).items():
-        at = source.known(location)
-        if at in source.unusable:
-            continue
-        try:
-            content = (directory / file).read_bytes()
-        except OSError as exc:
-            fix = "Check the path; relative ones start at the configuration file's directory"
-            source.report(at, f"cannot read {file}: {exc.strerror}", fix)
-            continue
-        if not content.strip():
-            source.report(at, f"{file} is empty", "Write the secret or certificate into it")
-
-
-def _check_secret_length(source: Source, document: Document) -> None:
-    tokens = document.decision_tokens
-    if tokens.shape is None:
-        return
-    key, at = tokens.shape.key, (*tokens.at, "key")
-    if key is not None and at not in source.unusable and len(key) < 16:
-        source.report(at, "is shorter than 16 characters", "Make one, for example with `openssl rand -hex 32`")
-    if key is not None and tokens.shape.key_file is not None:
-        source.report(at, "is given beside `key_file`", "Remove one of the two")

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from router_service.config.quantity import NANO, Count, CountFromZero, Duration, NanoUsd, Size, Timeout, refuse
+from router_service.config.endpoint import Address, BaseUrl, Headers, Metadata, Proxy, Url
+from router_service.config.quantity import (
+    NANO,
+    Count,
+    CountFromZero,
+    Duration,
+    NanoUsd,
+    Size,
+    Timeout,
+    matching,
+    refuse,
+)
 from router_service.domain.chat import ReasoningEffort
 from router_service.domain.deployment import Capability, Retention
 from router_service.domain.vendor import Auth, OnCancel
@@ -18,7 +28,7 @@ class Shape(BaseModel):
     """A mapping of the file; unknown keys are mistakes."""
 
     # Inputs may be secrets: pydantic must not repeat them in its messages.
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
 
 
 def listed(value: Any) -> Any:
@@ -26,32 +36,31 @@ def listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _address(value: str) -> str:
-    if value.startswith("unix:"):
-        return value
-    match = re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]\s]*):(\d+)", value)
-    if not match or int(match[2]) > 65535:
-        refuse("is not an address", "Write host:port such as 127.0.0.1:50051, or unix:/path/to/socket")
+def _named(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9-]+", value):
+        refuse("is not the name of a resource", "Write only the name, such as acme for https://acme.openai.azure.com")
     return value
 
 
-def _url(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        refuse("is not a URL", "Write a URL such as https://api.example.com/v1")
-    return value.rstrip("/")
+def _path(value: str) -> str:
+    if not value.startswith("/"):
+        refuse("does not start with /", "Write a path such as /chat/completions")
+    return value
 
 
 _TEXTS_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 
+SOME_TEXTS_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+"""JSON Schema of a text or a list that is not empty."""
+
 Texts = Annotated[list[str], BeforeValidator(listed), WithJsonSchema(_TEXTS_SCHEMA)]
 """A list of texts; one text stands for a list of one."""
 
-Url = Annotated[str, AfterValidator(_url)]
+Resource = Annotated[str, AfterValidator(_named), WithJsonSchema(matching("^[A-Za-z0-9-]+$"))]
+"""Name of a cloud resource, which becomes part of a host name."""
+
+Path = Annotated[str, AfterValidator(_path), WithJsonSchema(matching("^/"))]
+"""Path below a base URL."""
 
 
 class TlsShape(Shape):
@@ -68,7 +77,7 @@ class TlsShape(Shape):
 class ServerShape(Shape):
     """The gRPC server."""
 
-    address: Annotated[str, AfterValidator(_address)] = Field(
+    address: Address = Field(
         default="127.0.0.1:50051",
         description="Where to listen: host:port or unix:path. Without authentication only loopback is allowed.",
     )
@@ -103,7 +112,7 @@ class TelemetryShape(Shape):
     otlp_insecure: bool | None = Field(
         default=None, description="Speak plaintext to the receiver. Default: true unless the endpoint is https."
     )
-    otlp_headers: dict[str, str] = Field(
+    otlp_headers: Metadata = Field(
         default_factory=dict, description="Headers for the receiver, such as an API key from ${ENV}."
     )
     sample_ratio: float = Field(
@@ -143,8 +152,8 @@ class QuirksShape(Shape):
     auth: Auth | None = Field(
         default=None, description="How the key travels: a bearer token, an `api-key` header, or not."
     )
-    path: str | None = Field(
-        default=None, pattern=r"^/", description="Path of chat completions below `base_url`, such as /chat/completions."
+    path: Path | None = Field(
+        default=None, description="Path of chat completions below `base_url`, such as /chat/completions."
     )
     max_tokens_field: str | None = Field(
         default=None, min_length=1, description="Request field of the token limit: max_completion_tokens or max_tokens."
@@ -176,12 +185,13 @@ class ProviderShape(Shape):
         description="Row of the preset table, which gives base URL, key variable, dialect and capabilities. "
         "Default: the provider's own name where that is a preset, else custom.",
     )
-    base_url: Url | None = Field(
-        default=None, description="URL up to, but without, /chat/completions. Default: the preset's; custom needs one."
-    )
-    resource: str | None = Field(
+    base_url: BaseUrl | None = Field(
         default=None,
-        pattern=r"^[A-Za-z0-9-]+$",
+        description="URL up to, but without, /chat/completions. Without a path it gets the preset's, such as /v1. "
+        "Default: the preset's; custom needs one.",
+    )
+    resource: Resource | None = Field(
+        default=None,
         description="Name put into a preset's URL where it has a {resource}, as Azure's has.",
     )
     api_key: str | None = Field(
@@ -193,12 +203,12 @@ class ProviderShape(Shape):
     api_key_file: Texts = Field(
         default_factory=list, description="File, or files, with a key each; read again when they change."
     )
-    headers: dict[str, str] = Field(default_factory=dict, description="Headers added to every request.")
+    headers: Headers = Field(default_factory=dict, description="Headers added to every request.")
     query: dict[str, str] = Field(
         default_factory=dict, description="Query parameters added to every request, such as api-version."
     )
-    proxy: Annotated[str, Field(pattern=r"^(https?|socks5h?)://|^\$\{")] | None = Field(
-        default=None, description="URL of the proxy to reach the provider by. Default: none."
+    proxy: Proxy | None = Field(
+        default=None, description="http or https URL of the proxy to reach the provider by. Default: none."
     )
     ca_file: str | None = Field(default=None, description="PEM bundle to trust instead of the system's authorities.")
     client_cert_file: str | None = Field(

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from router_service.config.load import load
+from router_service.config.problem import ConfigurationError
 from router_service.config.reference import reference
 from router_service.config.schema import schema
 
@@ -60,3 +61,48 @@ def test_an_example_loads_without_keys_and_validates_in_editors(example: Path) -
 def test_the_schema_sees_mistakes(mistake: dict[str, Any]) -> None:
     good = yaml.safe_load((DOCS / "examples" / "small.yaml").read_text())
     assert not jsonschema.Draft202012Validator(schema()).is_valid({**good, **mistake})
+
+
+GOOD = {
+    "providers": {"openai": {}},
+    "models": {"m": {"provider": "openai"}},
+    "policies": {"default": {"rules": [{"use": "m"}]}},
+}
+
+
+@pytest.mark.parametrize(
+    ("part", "legal"),
+    [
+        ({"providers": {"openai": {"max_connections": "${N:-5}"}}}, True),
+        ({"providers": {"openai": {"on_cancel": "${N:-drain}", "base_url": "${N:-https://h/v1}"}}}, True),
+        ({"providers": {"openai": {"headers": {"x y": "a"}}}}, False),
+        ({"providers": {"openai": {"base_url": "ftp://x"}}}, False),
+        ({"providers": {"openai": {"base_url": "https://h/v1?a=b"}}}, False),
+        ({"providers": {"openai": {"proxy": "socks5://h:1"}}}, False),
+        ({"server": {"reflection": "${R:-true}"}}, True),
+        ({"server": {"reflection": "maybe"}}, False),
+        ({"server": {"address": "nope"}}, False),
+        ({"server": {"address": "[::1]:50051"}}, True),
+        ({"server": {"default_deadline": 0}}, False),
+        ({"server": {"default_deadline": "0s"}}, False),
+        ({"server": {"default_deadline": "7"}}, True),
+        ({"server": {"default_deadline": "1${N:-0}s"}}, True),
+        ({"server": {"grace": 0}}, True),
+        ({"server": {"max_concurrent_calls": 2**31}}, False),
+        ({"features": {"f": {"parameters": {"temperature": "0.5"}}}}, True),
+        ({"features": {"f": {"parameters": {"temperature": "warm"}}}}, False),
+        ({"models": {"m": {"provider": "openai", "price": {"input": "1e-3", "output": "$1."}}}}, True),
+        ({"policies": {"default": {"rules": [{"use": []}]}}}, False),
+        ({"policies": {"default": {"rules": [{"use": "m", "when": {"tier": []}}]}}}, False),
+    ],
+)
+def test_the_schema_and_the_check_agree(tmp_path: Path, part: dict[str, Any], legal: bool) -> None:
+    whole = {**GOOD, **part}
+    assert jsonschema.Draft202012Validator(schema()).is_valid(whole) is legal
+    (tmp_path / "router.yaml").write_text(yaml.safe_dump(whole))
+    try:
+        load(tmp_path / "router.yaml", lambda *_: None, {})
+    except ConfigurationError:
+        assert not legal
+    else:
+        assert legal

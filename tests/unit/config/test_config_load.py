@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import trustme
 
 from router_service.config.compilation import fingerprint
 from router_service.config.configuration import Configuration
@@ -277,7 +278,7 @@ def test_anchors_and_merges_work(read: Read) -> None:
 
 def test_relative_files_start_at_the_configuration_files_directory(read: Read, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("from-file\n")
-    (tmp_path / "ca.pem").write_text("PEM")
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
     configuration = read(
         """
         providers: {openai: {api_key_file: key, ca_file: ca.pem}}

@@ -86,7 +86,7 @@ def test_an_error_reads_as_file_line_column_path_message_and_fix(problems: Probl
         ("openai}", "openai, capabilities: [vison]}", 4, "models.gpt-4o.capabilities[0]", "vison is not one of"),
         ("openai}", "openai, weight: 0}", 4, "models.gpt-4o.weight", "should be greater than 0"),
         ("openai}", "openai, max_output_tokens: -1}", 4, "models.gpt-4o.max_output_tokens", "should be greater"),
-        ("openai}", "openai, max_output_tokens: yes}", 4, "models.gpt-4o.max_output_tokens", "is not a number"),
+        ("openai}", "openai, max_output_tokens: yes}", 4, "models.gpt-4o.max_output_tokens", "is not a whole number"),
         (
             "openai}",
             "openai, context_window: 10, max_output_tokens: 11}",
