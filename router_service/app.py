@@ -119,18 +119,33 @@ class Application:
         await self._telemetry.shutdown()
 
     async def serve(self) -> None:
-        """Serve until SIGTERM or SIGINT, then drain; SIGHUP reloads. Call it in the main thread."""
+        """Serve until SIGTERM or SIGINT, then drain; a second one ends the process at once. SIGHUP reloads.
+
+        Call it in the main thread.
+        """
         loop = asyncio.get_running_loop()
         stopping = asyncio.Event()
-        for signal_number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(signal_number, stopping.set)
+        ends = (signal.SIGTERM, signal.SIGINT)
+
+        def drain() -> None:
+            stopping.set()
+            for signal_number in ends:
+                loop.remove_signal_handler(signal_number)
+                # Whoever asks a second time will not wait for calls in flight.
+                signal.signal(signal_number, signal.SIG_DFL)
+
+        for signal_number in ends:
+            loop.add_signal_handler(signal_number, drain)
         self._holder.reload_on_hangup(loop)
         port = await self.start()
-        address = self.settings.address
+        address, current = self.settings.address, self._holder.current
         host = address if address.startswith("unix") else f"{address.rpartition(':')[0]}:{port}"
-        logger.info("serving on %s", host)
+        tls = "with TLS" if self.settings.tls else "without TLS"
+        logger.info("serving on %s %s from %s, fingerprint %s", host, tls, current.source, current.fingerprint)
+        if current.source == "environment":
+            logger.info("found in the environment: %s", ", ".join(current.deployments))
         await stopping.wait()
-        logger.info("draining: %d calls in flight", self._server.in_flight)
+        logger.info("draining: %d calls in flight; a second signal stops at once", self._server.in_flight)
         await self.stop()
         logger.info("stopped")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,14 +20,17 @@ from llmrouter.v1.chat_pb2 import FinishReason
 from llmrouter.v1.decision_pb2 import Decision
 from llmrouter.v1.router_service_pb2 import CompleteResponse, ListModelsResponse
 from llmrouter.v1.stream_pb2 import AttemptDiscarded, AttemptStarted, Finished, ReasoningDelta, TextDelta, ToolCallDelta
+from router_service.cli.ending import FAILED, MISUSED, end
 from router_service.cli.options import CallerOptions, PromptArgument, prompt_text, with_caller_options
-from router_service.cli.render import decision_view, models_view, receipt_view, terminal
+from router_service.cli.render import account, decision_view, models_view, receipt_view, terminal
 
 Address = Annotated[str, typer.Option("--address", envvar="LLMROUTER_ADDRESS", help="host:port of the router.")]
 CaFile = Annotated[Path | None, typer.Option("--ca-file", help="PEM bundle: speak TLS and trust these authorities.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Seconds = Annotated[float, typer.Option("--timeout", help="Deadline in seconds.")]
 
+# gRPC's own words, for what either side refuses.
+_TOO_LARGE = re.compile(r"message larger than max \((\d+) vs\. (\d+)\)")
 _DEFAULT_ADDRESS = "127.0.0.1:50051"
 
 
@@ -40,8 +44,9 @@ def route(
     as_json: AsJson = False,
 ) -> None:
     """Ask a running router which model it would choose, and why. Nothing is called upstream."""
+    options, text = caller.for_client(timeout), prompt_text(prompt)
     with _client(address, ca_file) as client:
-        response = client.route(prompt_text(prompt), **caller.for_client(timeout))
+        response = client.route(text, **options)
     if as_json:
         _print_json(response)
     else:
@@ -59,18 +64,18 @@ def complete(
     as_json: AsJson = False,
 ) -> None:
     """Have a running router answer a prompt; then show the receipt."""
-    options = caller.for_client(timeout)
+    options, text = caller.for_client(timeout), prompt_text(prompt)
     with _client(address, ca_file) as client:
         if stream and not as_json:
-            _stream(client, prompt_text(prompt), options)
+            _stream(client, text, options)
             return
-        answer = client.complete(prompt_text(prompt), **options)
+        answer = client.complete(text, **options)
     if as_json:
         finish_reason = FinishReason.Value(f"FINISH_REASON_{answer.finish_reason.upper()}")
         _print_json(CompleteResponse(message=answer.message, finish_reason=finish_reason, receipt=answer.receipt))
         return
-    terminal().print(answer.text, markup=False)
-    terminal().print(receipt_view(answer.receipt))
+    print(answer.text)
+    account().print(receipt_view(answer.receipt))
 
 
 def receipt(
@@ -98,39 +103,79 @@ def models(address: Address = _DEFAULT_ADDRESS, ca_file: CaFile = None, as_json:
 @contextmanager
 def _client(address: str, ca_file: Path | None) -> Iterator[Client]:
     """A client whose errors end the command with a sentence instead of a traceback."""
-    tls = grpc.ssl_channel_credentials(ca_file.read_bytes()) if ca_file else None
+    tls = _trusting(ca_file) if ca_file else None
     try:
         with Client.connect(address, tls=tls) as client:
             yield client
     except RouterError as error:
-        print(f"\n{error.code.name} {error.reason}: {error.message}", file=sys.stderr)
-        if error.retry_after is not None:
-            print(f"Try again in {error.retry_after:.1f} s.", file=sys.stderr)
-        if not error.reason and error.code is grpc.StatusCode.UNAVAILABLE:
-            print(f"Is a router serving on {address}? Start one with: llmrouter serve", file=sys.stderr)
-        raise typer.Exit(1) from None
+        end("\n".join(_explained(error, address, tls=tls is not None)), FAILED)
+    except ValueError as error:
+        end(f"{error}.", MISUSED)
+
+
+def _trusting(ca_file: Path) -> grpc.ChannelCredentials:
+    try:
+        authorities = ca_file.read_bytes()
+    except OSError as error:
+        end(f"Cannot read --ca-file {ca_file}: {error.strerror}.", MISUSED)
+    if b"-----BEGIN CERTIFICATE-----" not in authorities:
+        end(f"--ca-file {ca_file} holds no PEM certificate.", MISUSED)
+    return grpc.ssl_channel_credentials(authorities)
+
+
+def _explained(error: RouterError, address: str, *, tls: bool) -> Iterator[str]:
+    """What happened, then what to do about it, each a line."""
+    sizes = _TOO_LARGE.search(error.message)
+    if sizes:
+        yield f"The prompt is too large: the request has {sizes[1]} bytes, and at most {sizes[2]} can be sent."
+        return
+    yield f"{error.code.name}{error.reason and f' {error.reason}'}: {error.message}"
+    if error.retry_after is not None:
+        yield f"Try again in {error.retry_after:.1f} s."
+    if error.reason or error.code is not grpc.StatusCode.UNAVAILABLE:
+        return
+    if tls and "WRONG_VERSION_NUMBER" in error.message:
+        yield f"{address} seems to speak no TLS: leave out --ca-file."
+    elif tls and "CERTIFICATE_VERIFY_FAILED" in error.message:
+        yield f"No authority in --ca-file vouches for {address}."
+    elif tls or "Socket closed" not in error.message:
+        yield f"Is a router serving on {address}? Start one with: llmrouter serve"
+    else:
+        yield f"Is a router serving on {address}? If it speaks TLS, name the authority to trust with --ca-file."
 
 
 def _stream(client: Client, prompt: str, options: RouteOptions) -> None:
-    out = terminal()
-    with client.stream(prompt, **options) as events:
-        for event in events:
-            match event:
-                case Decision():
-                    out.print(f"[dim]{event.rule or 'chosen by the caller'}: {event.cause}[/]")
-                case AttemptStarted():
-                    out.print(f"[dim]→ {event.deployment} at {event.provider}[/]")
-                case TextDelta():
-                    out.print(event.text, end="", markup=False)
-                case ReasoningDelta():
-                    out.print(event.text, end="", markup=False, style="dim italic")
-                case ToolCallDelta():
-                    out.print((event.name and f"{event.name}(") or event.arguments_json, end="", markup=False)
-                case AttemptDiscarded():
-                    out.print(f"\n[dim]what attempt {event.attempt} said no longer counts[/]")
-                case Finished():
-                    out.print()
-                    out.print(receipt_view(event.receipt))
+    notes = account()
+    written = ""
+    try:
+        with client.stream(prompt, **options) as events:
+            for event in events:
+                match event:
+                    case Decision():
+                        notes.print(f"{event.rule or 'chosen by the caller'}: {event.cause}", style="dim", markup=False)
+                    case AttemptStarted():
+                        notes.print(f"→ {event.deployment} at {event.provider}", style="dim", markup=False)
+                    case TextDelta():
+                        written = _write(event.text)
+                    case ReasoningDelta():
+                        notes.print(event.text, end="", markup=False, emoji=False, style="dim italic")
+                    case ToolCallDelta():
+                        written = _write((event.name and f"{event.name}(") or event.arguments_json)
+                    case AttemptDiscarded():
+                        notes.print(f"\n[dim]what attempt {event.attempt} said no longer counts[/]")
+                    case Finished():
+                        written = _write("\n")
+                        notes.print(receipt_view(event.receipt))
+    finally:
+        if written and not written.endswith("\n"):
+            _write("\n")
+
+
+def _write(text: str) -> str:
+    """Answers go out as they are: a console would read markup and emoji codes into them."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+    return text
 
 
 def _print_json(message: Proto) -> None:

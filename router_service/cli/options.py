@@ -8,13 +8,16 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, cast, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
 
 import typer
 
-from llmrouter.options import RouteOptions
+from router_service.cli.ending import MISUSED, end
 from router_service.domain.call import Call, Caller, Wishes
 from router_service.domain.chat import Chat, Message, Parameters, Role, TextPart
+
+if TYPE_CHECKING:
+    from llmrouter.options import RouteOptions
 
 PromptArgument = Annotated[str, typer.Argument(help="The prompt; - reads it from standard input.")]
 ConfigFile = Annotated[
@@ -54,13 +57,13 @@ class CallerOptions:
         }
         if self.label:
             options["labels"] = self.labels()
-        return cast(RouteOptions, options)
+        return cast("RouteOptions", options)
 
     def labels(self) -> dict[str, str]:
         """Labels as a mapping; ends the command on one without a value."""
         for text in self.label:
             if "=" not in text:
-                raise typer.BadParameter(f"--label takes key=value, not {text!r}")
+                end(f"--label takes key=value, not {text!r}.", MISUSED)
         return dict(text.split("=", 1) for text in self.label)
 
     def as_call(self, prompt: str) -> Call:
@@ -94,6 +97,8 @@ def with_caller_options(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(**given: Any) -> None:
         caller = CallerOptions(**{option.name: given.pop(option.name) for option in fields(CallerOptions)})
+        if caller.model and caller.deployment:
+            end("Give --model or --deployment, not both.", MISUSED)
         command(caller=caller, **given)
 
     own = [parameter for parameter in signature.parameters.values() if parameter.name != "caller"]
@@ -114,5 +119,12 @@ def with_caller_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def prompt_text(argument: str) -> str:
-    """The prompt itself: from standard input where the argument is "-"."""
-    return sys.stdin.read() if argument == "-" else argument
+    """The prompt itself: from standard input where the argument is "-". Ends the command where there is none."""
+    try:
+        # What a terminal or a file holds beyond UTF-8 arrives in an argument as surrogates, which do not encode.
+        text = (sys.stdin.buffer.read() if argument == "-" else argument.encode()).decode()
+    except UnicodeError:
+        end("The prompt is not UTF-8 text.", MISUSED)
+    if not text.strip():
+        end("The prompt is empty.", MISUSED)
+    return text

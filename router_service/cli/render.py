@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+
 from rich.console import Console, Group
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from llmrouter.v1 import chat_pb2, decision_pb2, model_pb2, receipt_pb2
+from router_service.demo.counted import counted
 from router_service.spend.money import usd
+
+_UNBOUNDED = 10_000
 
 
 def decision_view(decision: decision_pb2.Decision) -> Group:
@@ -19,13 +24,13 @@ def decision_view(decision: decision_pb2.Decision) -> Group:
         ),
         Text.assemble(("why  ", "dim"), decision.cause),
         Text(
-            f"about {signals.input_tokens} input tokens, {signals.turns} turn(s), "
+            f"about {signals.input_tokens} input tokens, {counted(signals.turns, 'turn')}, "
             f"language {signals.language or 'unknown'}, {signals.complexity} "
             f"({signals.complexity_source.lower()}), output limit {_limit(decision.token_limit)}",
             style="dim",
         ),
     ]
-    table = Table("", "deployment", "provider", "estimate", "note", box=None, pad_edge=False, header_style="dim")
+    table = _table("", "deployment", "provider", "estimate", "note")
     for position, candidate in enumerate(decision.candidates, start=1):
         priced = candidate.HasField("estimated_cost_nano_usd")
         estimate = usd(candidate.estimated_cost_nano_usd) if priced else "unpriced"
@@ -38,9 +43,7 @@ def decision_view(decision: decision_pb2.Decision) -> Group:
 
 def receipt_view(receipt: receipt_pb2.Receipt) -> Group:
     """Every attempt with its outcome and cost, then the totals."""
-    table = Table(
-        "", "deployment", "why", "outcome", "in", "out", "cost", "seconds", box=None, pad_edge=False, header_style="dim"
-    )
+    table = _table("", "deployment", "why", "outcome", "in", "out", "cost", "seconds")
     for attempt in receipt.attempts:
         reason = receipt_pb2.AttemptReason.Name(attempt.reason).removeprefix("ATTEMPT_REASON_").lower()
         outcome = receipt_pb2.AttemptOutcome.Name(attempt.outcome).removeprefix("ATTEMPT_OUTCOME_").lower()
@@ -67,7 +70,7 @@ def receipt_view(receipt: receipt_pb2.Receipt) -> Group:
 
 def models_view(deployments: list[model_pb2.Deployment]) -> Table:
     """What can be called, with prices per million tokens."""
-    table = Table("deployment", "model", "provider", "in $/M", "out $/M", "window", "can", "health", header_style="dim")
+    table = _table("deployment", "model", "provider", "in $/M", "out $/M", "window", "can", "health")
     for deployment in deployments:
         price = deployment.price
         priced = deployment.HasField("price")
@@ -97,6 +100,22 @@ def _limit(limit: decision_pb2.TokenLimit) -> str:
     return f"{limit.applied} ({limit.reason})" if limit.HasField("applied") else "none"
 
 
+def _table(*headers: str) -> Table:
+    # Folded and never cut: an id that lost its end names nothing.
+    columns = (Column(header, overflow="fold") for header in headers)
+    return Table(*columns, box=None, pad_edge=False, header_style="dim")
+
+
 def terminal() -> Console:
-    """Where answers go: plain when piped."""
-    return Console(highlight=False, soft_wrap=True)
+    """Where results go: plain and as wide as they are when piped, for programs that read lines."""
+    return _console(stderr=False)
+
+
+def account() -> Console:
+    """Where is told how an answer came about: beside it for people, but not in the file that it is written to."""
+    return _console(stderr=not sys.stdout.isatty())
+
+
+def _console(*, stderr: bool) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(file=stream, highlight=False, soft_wrap=True, width=None if stream.isatty() else _UNBOUNDED)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 import uvloop
 
-from router_service.app import Application
+from router_service.cli.ending import MISUSED, end
 from router_service.cli.options import ConfigFile
 from router_service.config.problem import ConfigurationError
 from router_service.rpc.address import CannotServe
 from router_service.telemetry.logging import configure_logging
+
+_LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 def serve(
@@ -25,7 +26,11 @@ def serve(
         bool, typer.Option("--log-json", envvar="LLMROUTER_LOG_JSON", help="One JSON object a line.")
     ] = False,
 ) -> None:
-    """Serve. SIGTERM drains, SIGHUP (or saving the file) reloads."""
+    """Serve. SIGTERM drains and a second one stops at once; SIGHUP (or saving the file) reloads."""
+    if log_level.lower() not in _LOG_LEVELS:
+        end(f"--log-level is one of {', '.join(_LOG_LEVELS)}, not {log_level!r}.", MISUSED)
+    from router_service.app import Application  # noqa: PLC0415 - the server, which no other command waits for
+
     configure_logging(log_level.upper(), json=log_json, background=True)
 
     async def run() -> None:
@@ -35,8 +40,6 @@ def serve(
     try:
         uvloop.run(run())
     except ConfigurationError as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(1) from None
+        end(str(error))
     except (CannotServe, OSError) as error:
-        print(f"Cannot serve: {error}", file=sys.stderr)
-        raise typer.Exit(1) from None
+        end(f"Cannot serve: {error}")

@@ -9,12 +9,14 @@ from typing import Any
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, format_trace_id
 from rich.console import Group
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from llmrouter.v1 import chat_pb2, receipt_pb2
 from llmrouter.v1.model_pb2 import Deployment
 from llmrouter.v1.receipt_pb2 import Attempt, Receipt
+from router_service.demo.counted import counted
+from router_service.demo.prompts import titled
 from router_service.demo.session import DemoCall, DemoResult
 from router_service.spend.money import usd
 from router_service.telemetry.tree import draw
@@ -45,14 +47,13 @@ def as_json(result: DemoResult) -> dict[str, Any]:
 
 def as_table(result: DemoResult) -> Group:
     """The result for people."""
-    table = Table(
-        "prompt", "feature", "tier", "model", "rule", "attempts", "tokens", "cost", "baseline", "saved",
-        header_style="bold", box=None, pad_edge=False,
-    )  # fmt: skip
+    headers = ("prompt", "feature", "tier", "model", "rule", "attempts", "tokens", "cost", "baseline", "saved")
+    columns = (Column(header, overflow="fold") for header in headers)
+    table = Table(*columns, header_style="bold", box=None, pad_edge=False)
     for call in result.calls:
         receipt = call.receipt
         table.add_row(
-            _short(call.title),
+            titled(_short(call.title), call.turn),
             receipt.feature or "-",
             receipt.tier or "-",
             receipt.model or Text(call.error.partition(":")[0], style="red"),
@@ -66,7 +67,8 @@ def as_table(result: DemoResult) -> Group:
     totals = _Totals(result.calls)
     models = Counter(call.receipt.model for call in result.calls if call.receipt.model)
     summary = Text(
-        f"{len(result.calls)} calls, {len(models)} models, {totals.retries} retries, {totals.fallbacks} fallbacks. "
+        f"{counted(len(result.calls), 'call')}, {counted(len(models), 'model')}, "
+        f"{counted(totals.retries, 'retry', 'retries')}, {counted(totals.fallbacks, 'fallback')}. "
         f"Cost {usd(totals.cost)} instead of {usd(totals.baseline)}: {totals.saved_ratio:.0%} saved."
     )
     return Group(table, Text(), summary, *_one_trace(result))
@@ -86,7 +88,7 @@ class _Totals:
 def _call_json(call: DemoCall, deployments: Mapping[str, Deployment]) -> dict[str, Any]:
     receipt = call.receipt
     return {
-        "prompt": call.title,
+        "prompt": titled(call.title, call.turn),
         "feature": receipt.feature,
         "tier": receipt.tier,
         "model": receipt.model,
@@ -145,7 +147,11 @@ def _one_trace(result: DemoResult) -> list[Text]:
     spans = [span for span in result.spans if format_trace_id(span.context.trace_id) == call.receipt.trace_id]
     if not spans:
         return []
-    return [Text(), Text(f"Trace of “{_short(call.title)}” ({call.receipt.trace_id})", style="bold"), Text(draw(spans))]
+    return [
+        Text(),
+        Text(f"Trace of “{titled(_short(call.title), call.turn)}” ({call.receipt.trace_id})", style="bold"),
+        Text(draw(spans)),
+    ]
 
 
 def _path(receipt: Receipt) -> str:

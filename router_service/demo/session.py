@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,13 @@ FAULTS = _DATA / "faults.yaml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoCall:
-    """One call that was made, with the answer's text and its receipt. `error` is empty where it was answered;
-    `streamed` says whether its text was shown as it arrived."""
+    """One call that was made, with the answer's text and its receipt. `turn` counts a conversation's calls from 1;
+    `error` is empty where it was answered; `streamed` says whether its text was shown as it arrived."""
 
     title: str
     text: str
     receipt: Receipt
+    turn: int = 1
     error: str = ""
     streamed: bool = False
 
@@ -48,9 +49,9 @@ class DemoResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where a person can watch: `began` gets a call's number and title, `wrote` streamed text, `ended` the call."""
+    """Where a person can watch: `began` gets a call's number, prompt and turn, `wrote` its text, `ended` the call."""
 
-    began: Callable[[int, DemoPrompt], None] = lambda number, prompt: None
+    began: Callable[[int, DemoPrompt, int], None] = lambda number, prompt, turn: None
     wrote: Callable[[str], None] = lambda text: None
     ended: Callable[[DemoCall], None] = lambda call: None
 
@@ -100,11 +101,11 @@ async def _converse(
 ) -> AsyncIterator[DemoCall]:
     """The calls of one prompt: one for its messages, or one a turn, each with the answers before it."""
     messages: list[Mapping[str, Any]] = list(prompt.messages)
-    for turn in prompt.turns or (None,):
-        if turn is not None:
-            messages.append({"role": "user", "content": turn})
-        progress.began(first, prompt)
-        call = await _call(client, prompt, messages, progress)
+    for turn, text in enumerate(prompt.turns or (None,), start=1):
+        if text is not None:
+            messages.append({"role": "user", "content": text})
+        progress.began(first, prompt, turn)
+        call = replace(await _call(client, prompt, messages, progress), turn=turn)
         yield call
         if call.error:
             return
@@ -129,7 +130,10 @@ async def _call(
         return DemoCall(title=prompt.title, text=text, receipt=stream.finished.receipt, streamed=bool(pieces))
     except RouterError as error:
         receipt = await client.receipt(error.request_id) if error.request_id else Receipt()
-        return DemoCall(title=prompt.title, text="", receipt=receipt, error=f"{error.reason}: {error.message}")
+        error_text = f"{error.reason or error.code.name}: {error.message}"
+        return DemoCall(title=prompt.title, text="", receipt=receipt, error=error_text)
+    except (TypeError, ValueError) as error:
+        return DemoCall(title=prompt.title, text="", receipt=Receipt(), error=f"NOT_SENT: {error}")
 
 
 def _tool_calls(message: Any) -> str:

@@ -87,12 +87,19 @@ def test_prompts_of_ones_own_may_have_several_turns(tmp_path):
     )
     result = demo("--json", "--prompts", file)
     assert result.returncode == 0, result.stderr
-    assert len(json.loads(result.stdout)["calls"]) == 3
+    titles = [call["prompt"] for call in json.loads(result.stdout)["calls"]]
+    assert titles == ["Name a river.", "Name a river. (turn 2)", "Hello"]
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
-    [("{", "not a JSON object"), ("[]", "expected a JSON object"), ('{"feature": "x"}', "give it one")],
+    [
+        ("{", "not a JSON object"),
+        ("[]", "expected a JSON object"),
+        ('{"feature": "x"}', "give it one"),
+        ('{"turns": "x"}', "a list of texts"),
+        ('{"messages": "x"}', "`messages` must be a list"),
+    ],
 )
 def test_a_bad_prompt_file_is_reported_with_the_line(tmp_path, line, words):
     file = tmp_path / "prompts.jsonl"
@@ -100,3 +107,39 @@ def test_a_bad_prompt_file_is_reported_with_the_line(tmp_path, line, words):
     with pytest.raises(PromptFileError, match=words) as raised:
         read_prompts(file)
     assert f"{file}:2" in str(raised.value)
+
+
+def test_all_bad_lines_are_reported(tmp_path):
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('{\n{"prompt": "fine"}\n[]\n')
+    with pytest.raises(PromptFileError) as raised:
+        read_prompts(file)
+    assert [line.split(": ")[0] for line in str(raised.value).splitlines()] == [f"{file}:1", f"{file}:3"]
+
+
+def test_line_separators_within_a_prompt_end_no_line(tmp_path):
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('{"prompt": "a\u2028b\u0085c"}\r\n{"prompt": "d"}', "utf-8")
+    assert [prompt.turns for prompt in read_prompts(file)] == [("a\u2028b\u0085c",), ("d",)]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [(b"\n", "holds no prompts; write one a line"), (b'{"prompt": "\xff"}', "not UTF-8 text")]
+)
+def test_a_file_without_readable_prompts_says_what_to_do(tmp_path, content, says):
+    file = tmp_path / "prompts.jsonl"
+    file.write_bytes(content)
+    result = demo("--prompts", file)
+    assert result.returncode == 1
+    assert says in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_prompt_that_cannot_be_sent_fails_alone(tmp_path):
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('{"prompt": "a", "labels": {"n": 1}}\n{"prompt": "b"}\n')
+    result = demo("--json", "--prompts", file)
+    assert result.returncode == 1
+    refused, answered = json.loads(result.stdout)["calls"]
+    assert refused["error"].startswith("NOT_SENT: Labels are texts")
+    assert answered["error"] == ""

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
 
 _SCHEMES = ("dns:", "unix:", "unix-abstract:", "vsock:", "ipv4:", "ipv6:", "xds:")
+_HOST_AND_PORT = re.compile(r"(\[[^\[\]/]+\]|[^\[\]:/\s]+):\d{1,5}")
 _MIB = 1024 * 1024
 
 
 def target_of(address: str) -> str:
-    """The gRPC target of "host:port": every address of the host is used. A target with a scheme stays as it is."""
-    return address if address.startswith(_SCHEMES) else f"dns:///{address}"
+    """The gRPC target of "host:port": every address of the host is used. A target with a scheme stays as it is.
+
+    Raises `ValueError` for anything else.
+    """
+    if address.startswith(_SCHEMES):
+        return address
+    if not _HOST_AND_PORT.fullmatch(address):
+        raise ValueError(f"A router's address is host:port, such as 127.0.0.1:50051, not {address!r}")
+    return f"dns:///{address}"
 
 
 @cache
