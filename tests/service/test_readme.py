@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
 import sys
 from pathlib import Path
 
-from router_service.app import Application
+from router_service.app import Application, read_configuration
 from router_service.simulator.server import Simulator
 
 ROOT = Path(__file__).parent.parent.parent
@@ -38,6 +39,17 @@ async def test_the_configuration_serves_and_the_call_prints_an_answer(tmp_path):
     assert process.returncode == 0, errors.decode()
     assert "deepseek-chat" in out.decode()
     assert "1 attempt(s)" in out.decode()
+
+
+def test_without_keys_the_simulator_serves_where_it_says():
+    commands = r"^\.venv/bin/python -m (\S+) .*\nexport SIMULATOR_URL=http://127\.0\.0\.1:(\d+)\n.* -c (\S+)$"
+    tried = re.search(commands, README, re.MULTILINE)
+    assert tried
+    module, port, file = tried.groups()
+    usage = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=True)
+    assert "--port" in usage.stdout
+    assert f'"--port", type=int, default={port},' in (ROOT / module.replace(".", "/") / "__main__.py").read_text()
+    read_configuration(ROOT / file, {"SIMULATOR_URL": f"http://127.0.0.1:{port}"})
 
 
 def test_every_link_leads_somewhere():
