@@ -182,7 +182,7 @@ def router(stack: ExitStack, folder: Path, name: str, **values: str) -> tuple[in
 
 
 def _serving(line: str) -> str | None:
-    return line.rpartition("serving on ")[2] if "serving on " in line else None
+    return line.rpartition("serving on ")[2].split()[0] if "serving on " in line else None
 
 
 def _address(line: str) -> str | None:
