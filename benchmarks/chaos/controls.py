@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from unittest import mock
@@ -37,6 +37,7 @@ class _Broken:
 
     def __init__(self, inner: Provider) -> None:
         self._inner = inner
+        self.left: list[asyncio.Task[None]] = []
 
     async def complete(self, request: UpstreamRequest, reply: Reply) -> None:
         await self._inner.complete(request, reply)
@@ -102,7 +103,8 @@ class _LeavesCallsOpen(_Broken):
     """Stops listening where it should hang up."""
 
     async def stream(self, request: UpstreamRequest, reply: Reply, receive: Receive) -> None:
-        await asyncio.shield(asyncio.ensure_future(super().stream(request, reply, receive)))
+        self.left.append(asyncio.create_task(super().stream(request, reply, receive)))
+        await asyncio.shield(self.left[-1])
 
 
 class _ForgetsHints(_Broken):
@@ -149,13 +151,16 @@ class _SplitsLinesAnywhere:
         return [payload]
 
 
-def _wrapping(broken: Callable[[Provider], Provider]) -> Sabotage:
+def _wrapping(broken: type[_Broken]) -> Sabotage:
     @contextmanager
     def sabotage(application: Application) -> Iterator[None]:
         runtime = application.engine._runtime
         wrapped = {name: broken(provider) for name, provider in runtime.providers.items()}
         application.engine.use(replace(runtime, providers=wrapped))
         yield
+        for provider in wrapped.values():
+            for task in provider.left:
+                task.cancel()
 
     return sabotage
 

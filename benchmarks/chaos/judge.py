@@ -9,11 +9,10 @@ from fractions import Fraction
 
 from benchmarks.chaos.cells import Cell, Way
 from benchmarks.chaos.expectations import Expectation, ExpectedAttempt
-from benchmarks.chaos.stage import DEADLINE, PRICES_USD, Observation
+from benchmarks.chaos.stage import DEADLINE, OUR_MARK, PRICES_USD, Observation
 from llmrouter.v1 import receipt_pb2
 from router_service.simulator.journal import Entry, Outcome
 
-_OUR_MARK = "kestrel"
 _NANO_USD = 10**9
 _PRICED_TOKENS = 10**6
 
@@ -28,7 +27,7 @@ class Claim(StrEnum):
     DOUBLE_CHARGE = "no double charge"
     JOURNAL = "the receipt equals the journal where usage was reported, all else is flagged"
     RELEASED = "no upstream call outlives its attempt"
-    DISCRETION = "no prompt and no key in an error"
+    DISCRETION = "no prompt and no key in an error or the log"
     HARNESS = "the cell was staged as planned"
 
 
@@ -218,8 +217,10 @@ def _released(seen: Observation) -> Iterator[Miss]:
 
 def _discretion(seen: Observation) -> Iterator[Miss]:
     booked = [attempt.error_message for attempt in seen.receipt.attempts] if seen.receipt is not None else []
-    if any(_OUR_MARK in said for said in (seen.said, *booked)):
+    if any(OUR_MARK in said for said in (seen.said, *booked)):
         yield Miss(Claim.DISCRETION, "the error repeats the prompt or the key")
+    if seen.logged:
+        yield Miss(Claim.DISCRETION, f"the log repeats the prompt or the key: {seen.logged[:200]}")
 
 
 def _entry(seen: Observation, attempt: receipt_pb2.Attempt) -> Entry | None:

@@ -2,56 +2,74 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.chaos.cells import Cell, Way
 from benchmarks.chaos.faults import Phase
+from benchmarks.chaos.judge import Miss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownMiss:
-    """Cells of `fault` in these ways and phases miss, because of the code at `place`.
+    """Cells of these faults, asked in these ways, miss in this phase, because of the code at `place`.
 
-    `sometimes` says that it depends on how reads fall: then a pass does not prove that the entry is untrue.
+    `shows` is what the miss says; any other miss in these cells is a new one. `sometimes` means that it depends on how
+    reads and timers fall: then a pass does not prove that the entry is untrue.
     """
 
-    fault: str
+    faults: frozenset[str]
     ways: frozenset[Way]
-    phases: frozenset[Phase]
+    phase: Phase
+    shows: str
     place: str
     why: str
     sometimes: bool = False
 
     def covers(self, cell: Cell) -> bool:
         """Whether the cell is one of those."""
-        return cell.fault.name == self.fault and cell.way in self.ways and cell.phase in self.phases
+        return cell.fault.name in self.faults and cell.way in self.ways and cell.phase is self.phase
+
+    def excuses(self, misses: Sequence[Miss]) -> bool:
+        """Whether this is what went wrong."""
+        return any(self.shows in miss.detail for miss in misses)
 
 
 KNOWN_MISSES: tuple[KnownMiss, ...] = (
     KnownMiss(
-        fault="huge line",
-        ways=frozenset({Way.UNARY, Way.STREAM}),
-        phases=frozenset({Phase.MID, Phase.POST_FINISH}),
+        faults=frozenset({"huge line"}),
+        ways=frozenset({Way.STREAM}),
+        phase=Phase.POST_FINISH,
+        shows="malformed_response",
         place="providers/sse.py, EventDecoder.feed",
         why="events that arrive in one read with a line that is too long are dropped with it: output, and even the"
         " finish, which makes a whole answer a truncated one",
         sometimes=True,
     ),
-    *(
-        KnownMiss(
-            fault=fault,
-            ways=frozenset({Way.STREAM}),
-            phases=frozenset({Phase.MID, Phase.POST_FINISH}),
-            place="providers/transport.py, Incoming.read",
-            why="what has arrived while the caller was reading is dropped once the connection is lost: aiohttp raises"
-            " before it gives out its buffer, so that even a whole answer becomes a truncated one",
-            sometimes=True,
-        )
-        for fault in ("FIN", "FIN at once")
+    KnownMiss(
+        faults=frozenset({"FIN at once"}),
+        ways=frozenset({Way.STREAM}),
+        phase=Phase.POST_FINISH,
+        shows="stream_interrupted",
+        place="providers/transport.py, Incoming.read",
+        why="what has arrived while the caller was reading is dropped once the connection is lost: aiohttp raises"
+        " before it gives out its buffer, so that even a whole answer becomes a truncated one",
+        sometimes=True,
+    ),
+    KnownMiss(
+        faults=frozenset({"silent from byte 0", "slow header"}),
+        ways=frozenset({Way.WHOLE}),
+        phase=Phase.HEADER,
+        shows="read_timeout",
+        place="engine/attempts.py, read_timeout in Attempts._request",
+        why="the socket's backstop is exactly as long as the attempt: when it wins the race against the watchdog, the"
+        " silence counts as a read timeout, which may be tried again at the same deployment",
+        sometimes=True,
     ),
 )
 
 
-def known_miss(cell: Cell) -> KnownMiss | None:
-    """The excuse for a cell, if it has one."""
-    return next((entry for entry in KNOWN_MISSES if entry.covers(cell)), None)
+def known_miss(cell: Cell, misses: Sequence[Miss]) -> KnownMiss | None:
+    """The excuse for what went wrong in a cell, or for a cell in which nothing did but should have, if there is one."""
+    about = [entry for entry in KNOWN_MISSES if entry.covers(cell)]
+    return next((entry for entry in about if not misses or entry.excuses(misses)), None)

@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.chaos.cells import Position, Way
 from benchmarks.chaos.faults import FAULTS, Phase
 from benchmarks.chaos.judge import Claim, Drift
+from benchmarks.chaos.known_misses import KNOWN_MISSES
 from benchmarks.chaos.run import Result, Run
 
 _COLUMNS = [(way, position) for way in Way for position in Position]
@@ -52,6 +53,12 @@ def summary(run: Run) -> Iterator[str]:
     yield from (f"{count:4} misses of: {claim.value}" for claim, count in _by_claim(run.results).items())
     for status, drift in totals["estimates"].items():
         yield f"{status.lower()}: " + ", ".join(f"{name} {value}" for name, value in drift.items())
+    needed = {result.excuse for result in run.results if result.misses}
+    yield from (
+        f"no cell needed this excuse: {sorted(entry.faults)} ({entry.place})"
+        for entry in KNOWN_MISSES
+        if entry not in needed
+    )
     for control in run.controls:
         seen = len(control.control.cells) - len(control.unseen)
         verdict = "BLIND" if control.fails else "seen"

@@ -34,8 +34,8 @@ class Result:
 
     @property
     def excuse(self) -> KnownMiss | None:
-        """Why its misses are known, where they are."""
-        return known_miss(self.cell)
+        """Why its misses are known, where they are, or why it should have missed."""
+        return known_miss(self.cell, self.misses)
 
     @property
     def verdict(self) -> str:
@@ -87,7 +87,7 @@ async def run(cells: Sequence[Cell], controls: Sequence[Control]) -> Run:
     for start in range(0, len(cells), _GROUP):
         performed = await perform(cells[start : start + _GROUP])
         for _ in range(_REPETITIONS):
-            again = [number for number, result in enumerate(performed) if result.fails and result.disturbed]
+            again = [number for number, result in enumerate(performed) if result.misses and result.disturbed]
             if not again:
                 break
             repeated += (performed[number].cell for number in again)

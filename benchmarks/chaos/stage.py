@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,6 +29,8 @@ PRICES_USD = {"a": (2.5, 10.0), "b": (0.27, 1.1), "c": (1.0, 3.0)}
 
 ANSWER_TOKENS = 24
 """Every answer is longer than this and cut to it: the provider finishes it with "length"."""
+
+OUR_MARK = "kestrel"
 
 DEADLINE = 20.0
 # A closed connection reaches the provider's end after the call's own; usage may be waited for until then.
@@ -58,14 +61,16 @@ class Observation:
 
     `deltas` are what is left of a stream's after what was discarded, `sequences` the numbers of all its events,
     `finals` how many `Finished` there were and `after_final` what came behind. `text` is the answer's, `None` where
-    there is none. `said` is all that the error says. `entries` is the provider's journal of this call, `kept` what
-    GetReceipt gave later. `began` and `ended` are on the event loop's clock, in seconds.
+    there is none. `said` is all that the error says, `logged` what the log repeats of the prompt or the key. `entries`
+    is the provider's journal of this call, `kept` what GetReceipt gave later. `began` and `ended` are on the event
+    loop's clock, in seconds.
     """
 
     code: str = "OK"
     reason: str = ""
     domain: str = ""
     said: str = ""
+    logged: str = ""
     pushback: str = ""
     text: str | None = None
     finish_reason: str = ""
@@ -85,13 +90,43 @@ class Observation:
         return self.ended - self.began
 
 
+class _Log(logging.Handler):
+    """Takes the router's log in the place of the terminal, and keeps the lines with a mark in them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = self.format(record)
+        if OUR_MARK in line:
+            self._lines.append(line)
+
+    def lines_with(self, mark: str) -> str:
+        """What was logged with this mark in it."""
+        return "\n".join(line for line in self._lines if mark in line)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listen while entered."""
+        logger = logging.getLogger("llmrouter")
+        logger.addHandler(self)
+        logger.propagate, before = False, logger.propagate
+        try:
+            yield
+        finally:
+            logger.propagate = before
+            logger.removeHandler(self)
+
+
 @dataclass(slots=True)
 class Stage:
-    """`perform` runs a cell's call; `prompts` and keys carry marks that no error may repeat."""
+    """Cells, ready to be performed. Prompts and keys carry marks that no error and no log may repeat."""
 
     cells: Sequence[Cell]
     simulator: Simulator
     calls: router_service_pb2_grpc.RouterServiceAsyncStub
+    log: _Log
     _entries: dict[str, list[Entry]] = field(default_factory=dict)
     _entries_read: int = 0
 
@@ -103,7 +138,10 @@ class Stage:
             async with turn:
                 return await self._perform(number)
 
-        return await asyncio.gather(*(one(number) for number in range(len(self.cells))))
+        observations = await asyncio.gather(*(one(number) for number in range(len(self.cells))))
+        for number, seen in enumerate(observations):
+            seen.logged = self.log.lines_with(_mark(number))
+        return observations
 
     async def _perform(self, number: int) -> Observation:
         cell = self.cells[number]
@@ -185,12 +223,19 @@ class Stage:
 async def staged(cells: Sequence[Cell], sabotage: Sabotage | None = None) -> AsyncIterator[Stage]:
     """A router with deployments of its own for every cell, so that no breaker and no key is shared."""
     models = [
-        SimulatedModel(name=_model(letter, every_chunk=every_chunk), quality=0.9, dialect=dialect)
+        SimulatedModel(
+            name=_model(letter, every_chunk=every_chunk),
+            quality=0.9,
+            first_token_seconds=0.001,
+            tokens_per_second=1000,
+            dialect=dialect,
+        )
         for letter in CANDIDATES
         for every_chunk, dialect in ((False, OPENAI), (True, DIALECTS["vllm"]))
     ]
-    with tempfile.TemporaryDirectory() as folder, unreachable() as addresses:
-        async with Simulator(models) as simulator:
+    log = _Log()
+    with tempfile.TemporaryDirectory() as folder, unreachable() as addresses, log.listening():
+        async with Simulator(models, speed=1) as simulator:
             file = Path(folder) / "router.yaml"
             file.write_text(yaml.dump(_configuration(cells, simulator, addresses), Dumper=yaml.CSafeDumper))
             application = Application(file, environ={})
@@ -202,7 +247,7 @@ async def staged(cells: Sequence[Cell], sabotage: Sabotage | None = None) -> Asy
                 gc.freeze()
                 with sabotage(application) if sabotage is not None else nullcontext():
                     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
-                        yield Stage(cells, simulator, router_service_pb2_grpc.RouterServiceStub(channel))
+                        yield Stage(cells, simulator, router_service_pb2_grpc.RouterServiceStub(channel), log)
             finally:
                 gc.unfreeze()
                 await application.stop()
@@ -286,5 +331,5 @@ def _model(letter: str, *, every_chunk: bool) -> str:
 
 
 def _mark(number: int) -> str:
-    """A word in the prompt and in the keys that no error may repeat."""
-    return f"canary{number}kestrel"
+    """A word in the prompt and in the keys that no error and no log may repeat."""
+    return f"canary{number}{OUR_MARK}"
