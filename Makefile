@@ -10,7 +10,7 @@ PYTHON ?= python3
 STUBS := clients/python/llmrouter/v1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help install demo run test lint types gen check-gen bench lock buf clean
+.PHONY: help install demo run test lint types gen check-gen bench chaos lock buf clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ check-gen: gen ## Fail if the committed stubs are stale
 
 bench: install ## Measure CPU per call beside a bare grpc.aio echo (about a minute)
 	$(BIN)/python -m benchmarks.bench
+
+chaos: install ## Run the chaos matrix: every fault, phase and attempt (about a minute; ROUNDS=n)
+	$(BIN)/python -m benchmarks.chaos --rounds $(or $(ROUNDS),1)
 
 clean: ## Remove what make installed
 	rm -rf .venv $(TOOLS)

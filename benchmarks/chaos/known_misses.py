@@ -56,16 +56,6 @@ KNOWN_MISSES: tuple[KnownMiss, ...] = (
         " before it gives out its buffer, so that even a whole answer becomes a truncated one",
         sometimes=True,
     ),
-    KnownMiss(
-        faults=frozenset({"silent from byte 0", "slow header"}),
-        ways=frozenset({Way.WHOLE}),
-        phase=Phase.HEADER,
-        shows="read_timeout",
-        place="engine/attempts.py, read_timeout in Attempts._request",
-        why="the socket's backstop is exactly as long as the attempt: when it wins the race against the watchdog, the"
-        " silence counts as a read timeout, which may be tried again at the same deployment",
-        sometimes=True,
-    ),
 )
 
 

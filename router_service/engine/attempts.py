@@ -20,6 +20,9 @@ from router_service.engine.watchdog import Watchdog
 from router_service.routing.tokens import estimate_text_tokens
 from router_service.spend.cost import attempt_cost
 
+# How much later than the watchdog the socket's own timeout bites, in seconds.
+_BACKSTOP = 1.0
+
 
 @dataclass(slots=True)
 class _Progress:
@@ -145,8 +148,8 @@ class Attempts:
             parameters=run.decision.parameters,
             max_output_tokens=candidate.token_limit.applied,
             connect_timeout=budget.connect,
-            # The watchdog notices silence; the socket's own bound is only its backstop.
-            read_timeout=max(budget.ends_at - progress.began, 0.001),
+            # The watchdog notices silence; the socket's own bound is only its backstop, and must not win the race.
+            read_timeout=max(run.deadline - progress.began, 0.0) + _BACKSTOP,
             headers=headers,
         )
 

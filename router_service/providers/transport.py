@@ -26,12 +26,12 @@ import aiohttp
 import httpx2
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
-from aiohttp.resolver import ThreadedResolver
 from aiohttp.tracing import Trace
 from multidict import CIMultiDict
 from yarl import URL
 
 from router_service.config.configuration import ProviderSettings
+from router_service.providers.resolver import OwnThreadsResolver
 
 # A burst of chunks should be one read, and a slow reader must not hold the provider up for nothing.
 _READ_BUFFER = 512 * 1024
@@ -196,7 +196,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                     limit=self._max_connections,
                     ssl=True if self._tls is None else self._tls,
                     keepalive_timeout=_KEEPALIVE_SECONDS,
-                    resolver=ThreadedResolver(),
+                    resolver=OwnThreadsResolver(),
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from contextlib import asynccontextmanager
 
@@ -288,6 +289,49 @@ async def test_saving_the_file_changes_the_routing_and_a_bad_one_does_not(router
     error = await router.application.reload()
     assert "nonsense" in str(error)
     assert (await router.client.complete("Hello", tier="free")).receipt.model == "gpt-4o"
+
+
+async def test_saving_the_file_alone_is_enough(router):
+    router.file.write_text(CONFIGURATION.replace("name: free", "name: renamed"))
+    async with asyncio.timeout(20):
+        while (await router.client.route("Hello", tier="free")).decision.rule != "renamed":
+            pass
+
+
+async def test_what_shapes_the_answer_reaches_the_provider(router):
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    answer = await router.client.complete(
+        "Which city is the capital of France?",
+        model="gpt-4o",
+        seed=7,
+        stop=["END"],
+        temperature=0.25,
+        response_format={"type": "json_schema", "json_schema": {"name": "capital", "schema": schema}},
+    )
+    assert isinstance(json.loads(answer.text)["city"], str)
+    body = router.simulator.journal[-1].body
+    assert (body["seed"], body["stop"], body["temperature"]) == (7, ["END"], 0.25)
+    assert body["response_format"]["json_schema"]["schema"] == schema
+
+
+async def test_the_trace_goes_on_to_a_provider_only_where_the_operator_says_so(tmp_path):
+    configuration = CONFIGURATION.replace("api_key: sk-one", "api_key: sk-one, propagate_trace: true")
+    async with running(tmp_path, configuration) as router:
+        for model in ("gpt-4o", "deepseek-chat"):
+            await router.client.complete("Hello", model=model)
+        headers = {entry.model: entry.header_names for entry in router.simulator.journal}
+    assert "traceparent" in headers["gpt-4o"]
+    assert "traceparent" not in headers["deepseek-chat"]
+
+
+async def test_turns_of_a_conversation_stay_where_they_began(tmp_path):
+    configuration = CONFIGURATION.replace("    baseline: gpt-4o", "    baseline: gpt-4o\n    sticky: conversation")
+    async with running(tmp_path, configuration) as router:
+        router.simulator.fail(None, "503", provider="deepseek", times=2)
+        first = await router.client.complete("Hello", tier="free", conversation_id="c1")
+        second = await router.client.complete("And again", tier="free", conversation_id="c1")
+        other = await router.client.complete("Hello", tier="free", conversation_id="c2")
+    assert [answer.receipt.model for answer in (first, second, other)] == ["gpt-4o", "gpt-4o", "deepseek-chat"]
 
 
 async def test_a_call_in_flight_survives_a_drain(router):
