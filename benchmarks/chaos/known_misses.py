@@ -46,16 +46,6 @@ KNOWN_MISSES: tuple[KnownMiss, ...] = (
         " finish, which makes a whole answer a truncated one",
         sometimes=True,
     ),
-    KnownMiss(
-        faults=frozenset({"FIN at once"}),
-        ways=frozenset({Way.STREAM}),
-        phase=Phase.POST_FINISH,
-        shows="stream_interrupted",
-        place="providers/transport.py, Incoming.read",
-        why="what has arrived while the caller was reading is dropped once the connection is lost: aiohttp raises"
-        " before it gives out its buffer, so that even a whole answer becomes a truncated one",
-        sometimes=True,
-    ),
 )
 
 

@@ -235,8 +235,12 @@ class Incoming:
 
     async def read(self) -> bytes:
         """Everything that is there by now, as received; waits for a first byte. Empty at the end."""
+        content = self._content
+        if content.exception() is not None and content._buffer:
+            # aiohttp tells of a lost connection before it gives out what had arrived, which may be a whole answer.
+            return content._read_nowait(-1)
         try:
-            return await self._content.readany()
+            return await content.readany()
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             raise _broken(error) from error
 
