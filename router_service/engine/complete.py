@@ -220,16 +220,14 @@ class Engine:
         fallbacks_left: int,
     ) -> Reply:
         """Ask one candidate, again where its fault allows. Raises its last `UpstreamError`."""
-        replies: list[Reply] = []
 
-        async def attempt(tries: int) -> None:
+        async def attempt(tries: int) -> Reply:
             reason = AttemptReason.RETRY
             if tries == 1:
                 reason = AttemptReason.PRIMARY if first else AttemptReason.FALLBACK
-            replies.append(await attempts.make(run, candidate, reason, fallbacks_left))
+            return await attempts.make(run, candidate, reason, fallbacks_left)
 
-        await retries.run(attempt, fallbacks_left=fallbacks_left)
-        reply = replies[-1]
+        reply = await retries.run(attempt, fallbacks_left=fallbacks_left)
         answered = run.attempts[-1]
         self._observations.answered(
             run.call,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState
 
@@ -21,6 +21,9 @@ _SHARE_FOR_WAITING = 0.5
 _LEAST_FOR_AN_ANSWER = 1.0
 # With another candidate at hand, no hint is waited for longer than this, in seconds.
 _PATIENCE = 2.0
+
+
+Result = TypeVar("Result")
 
 
 class Sleep(Protocol):
@@ -55,29 +58,31 @@ class RetryPlan:
         self._pause = 0.0
         self._longest_hint = math.inf
 
-    async def run(self, attempt: Callable[[int], Awaitable[None]], *, fallbacks_left: int = 0) -> None:
-        """Run `attempt(tries)` until it succeeds or its last `UpstreamError` is final, which is then raised.
+    async def run(self, attempt: Callable[[int], Awaitable[Result]], *, fallbacks_left: int = 0) -> Result:
+        """The result of `attempt(tries)` as soon as it succeeds. Raises its last `UpstreamError` where that is final.
 
         `fallbacks_left` other candidates could serve instead: they are then the better use of a long wait.
         """
         self._longest_hint = _PATIENCE if fallbacks_left else math.inf
         try:
-            await attempt(1)
+            return await attempt(1)
         except UpstreamError as error:
-            await self._go_on(attempt, error)
+            return await self._go_on(attempt, error)
 
-    async def _go_on(self, attempt: Callable[[int], Awaitable[None]], failure: UpstreamError) -> None:
+    async def _go_on(self, attempt: Callable[[int], Awaitable[Result]], failure: UpstreamError) -> Result:
         """What follows a failed first try. Only then is tenacity's bookkeeping worth its time."""
         tries = 0
 
-        async def once() -> None:
+        async def once() -> Result:
             nonlocal tries
             tries += 1
             if tries == 1:
                 raise failure
-            await attempt(tries)
+            return await attempt(tries)
 
-        await AsyncRetrying(retry=self._worth_another, wait=lambda _: self._pause, sleep=self._sleep)(once)
+        retrying = AsyncRetrying(retry=self._worth_another, wait=lambda _: self._pause, sleep=self._sleep)
+        result: Result = await retrying(once)
+        return result
 
     def _worth_another(self, state: RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome is not None else None
