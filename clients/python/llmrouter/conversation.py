@@ -176,6 +176,8 @@ def _response_format(given: ResponseFormat | Mapping[str, Any] | str | None) -> 
 
 def _parameters(options: RouteOptions) -> Parameters:
     values: dict[str, Any] = {name: value for name in _PARAMETERS if (value := options.get(name)) is not None}
+    if isinstance(values.get("stop"), str):
+        values["stop"] = [values["stop"]]  # or protobuf would take its letters for sequences
     effort = options.get("reasoning_effort")
     if effort is not None:
         name = f"REASONING_EFFORT_{effort.upper()}"

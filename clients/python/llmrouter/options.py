@@ -54,7 +54,7 @@ class RouteOptions(CallOptions, total=False):
     frequency_penalty: float | None
     presence_penalty: float | None
     seed: int | None
-    stop: Sequence[str] | None
+    stop: str | Sequence[str] | None
     reasoning_effort: str | None
 
     tools: Sequence[Tool | Mapping[str, Any]] | None

@@ -145,3 +145,7 @@ def test_option_that_cannot_be_sent_says_why(options: Any, says: str) -> None:
 )
 def test_every_address_of_a_host_is_used(address: str, target: str) -> None:
     assert target_of(address) == target
+
+
+def test_a_single_stop_sequence_is_one_sequence() -> None:
+    assert list(chat_of("Hi", {"stop": "END"}).parameters.stop) == ["END"]
