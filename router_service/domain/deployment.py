@@ -77,7 +77,8 @@ class Deployment:
     `upstream_name` is what the provider knows the model by. `context_window` and `max_output_tokens` are in tokens,
     `None` where unknown. `weight` is its share under the weighted strategy. `region` is empty where undeclared.
     `has_credentials` is false where the provider needs a key and none is configured. `vendor` is the provider's preset
-    ("openai", "deepseek" ...), `server_address` and `server_port` are its base URL's, for telemetry.
+    ("openai", "deepseek" ...), `server_address` and `server_port` are its base URL's, for telemetry. `prefills` says
+    that it goes on from an answer that was begun elsewhere.
     """
 
     id: str
@@ -95,6 +96,7 @@ class Deployment:
     retention: Retention = Retention.UNLIMITED
     weight: float = 1.0
     has_credentials: bool = True
+    prefills: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

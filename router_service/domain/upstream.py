@@ -18,6 +18,8 @@ class UpstreamRequest:
 
     `connect_timeout` and `read_timeout` are in seconds; the latter bounds silence on the socket.
     `headers` are added to the provider's own, such as a trace context where the operator wants it sent.
+    `prefix` is the beginning of the answer, said by another attempt: the provider goes on from there and does not
+    repeat it. Only deployments that prefill are sent one.
     """
 
     attempt_id: str
@@ -28,6 +30,7 @@ class UpstreamRequest:
     connect_timeout: float
     read_timeout: float
     headers: Mapping[str, str] = field(default_factory=dict)
+    prefix: str = ""
 
 
 @dataclass(slots=True)

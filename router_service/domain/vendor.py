@@ -21,6 +21,21 @@ class OnCancel(StrEnum):
     DRAIN = "drain"
 
 
+class Prefill(StrEnum):
+    """How a provider is asked to go on from the beginning of an answer, given as a last message of the assistant."""
+
+    NONE = "none"
+    """It would refuse that message, or answer anew behind it."""
+    PLAIN = "plain"
+    """The message alone says so."""
+    PREFIX = "prefix"
+    """The message carries `"prefix": true` (DeepSeek, Mistral)."""
+    PARTIAL = "partial"
+    """The message carries `"partial": true` (Moonshot, Qwen)."""
+    CONTINUE_FINAL = "continue_final"
+    """The request carries `continue_final_message` and no generation prompt (vLLM, SGLang)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quirks:
     """Differences from OpenAI's chat completions API; the defaults are OpenAI's own behaviour.
@@ -32,6 +47,7 @@ class Quirks:
     `unsupported` are request fields that the provider refuses and that are left out, `unsupported_by_reasoning` those
     that only its reasoning models refuse. `message_name` is false where messages must not have a `name`.
     `tool_call_id_length` is the exact number of letters and digits of a tool call's id, where only these are accepted.
+    `prefill` is how an answer that another deployment began is continued.
     """
 
     auth: Auth = Auth.BEARER
@@ -47,3 +63,4 @@ class Quirks:
     unsupported_by_reasoning: frozenset[str] = frozenset()
     message_name: bool = True
     tool_call_id_length: int | None = None
+    prefill: Prefill = Prefill.NONE
