@@ -6,11 +6,12 @@ UV := $(TOOLS)/uv/bin/uv
 BUF := $(TOOLS)/buf/node_modules/.bin/buf
 UV_VERSION := 0.13.8
 BUF_VERSION := 1.75.0
+SYSTEM_PACKAGES := postgresql redis-server
 PYTHON ?= python3
 STUBS := clients/python/llmrouter/v1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help install demo run test lint types gen check-gen bench chaos lock buf clean
+.PHONY: help install system-deps demo run test lint types gen check-gen bench chaos lock buf clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +28,12 @@ $(UV):
 	$(UV) pip install --quiet --python .venv --require-hashes -r requirements.lock
 	$(UV) pip install --quiet --python .venv --no-deps -e clients/python -e .
 	@touch $@
+
+system-deps: ## Install the PostgreSQL and Redis that tests start, from Debian's packages
+	@missing=$$(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' $(SYSTEM_PACKAGES) 2>/dev/null \
+	  | awk '$$1 == "installed" {print $$2}' | grep -vxFf - <(printf '%s\n' $(SYSTEM_PACKAGES))); \
+	test -z "$$missing" || { as=$$(test "$$(id -u)" = 0 || echo sudo); $$as apt-get update -qq \
+	  && $$as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; }
 
 lock: | $(UV) ## Resolve the dependencies anew into requirements.lock
 	$(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --group dev --all-extras --generate-hashes \
