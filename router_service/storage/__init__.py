@@ -1,0 +1,1 @@
+"""SQL databases: the one place that opens them. SQLite for one machine, PostgreSQL for a cluster."""
