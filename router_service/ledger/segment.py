@@ -43,7 +43,7 @@ class Scan:
 def line(record: Record) -> bytes:
     """A record as a line of the journal."""
     text = _encode(record)
-    return b"%08x %08x %b\n" % (len(text), zlib.crc32(text), text)
+    return b"%b%b\n" % (_header(text), text)
 
 
 def scan(path: Path, start: int = 0, most_bytes: int = -1) -> Scan:
@@ -91,13 +91,17 @@ def scans(folder: Path) -> Iterator[Scan]:
         yield found
 
 
+def _header(text: bytes) -> bytes:
+    return b"%08x %08x " % (len(text), zlib.crc32(text))
+
+
 def _take(raw: bytes, found: Scan) -> None:
     if raw.endswith(TORN):
         found.torn += len(raw) > len(TORN)
         return
     text = raw[_HEADER_BYTES:]
     try:
-        if int(raw[:8], 16) != len(text) or int(raw[9:17], 16) != zlib.crc32(text):
+        if raw[:_HEADER_BYTES] != _header(text):
             raise ValueError("the checksum does not fit")
         found.records.append(_decode(text))
     except (ValueError, msgspec.MsgspecError):
