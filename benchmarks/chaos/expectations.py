@@ -125,7 +125,7 @@ def _attempt(candidate: str, reason: str, strike: Strike | None, wait: float) ->
     )
 
 
-_BILLS = {Bill.REPORTED: {"ACTUAL"}, Bill.LOST: {"ESTIMATED"}, Bill.AMID_RUBBISH: {"ACTUAL", "ESTIMATED"}}
+_BILLS = {Bill.REPORTED: {"ACTUAL"}, Bill.LOST: {"ESTIMATED"}}
 
 
 def _words(strike: Strike) -> str:

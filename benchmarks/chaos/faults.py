@@ -39,8 +39,6 @@ class Bill(StrEnum):
 
     REPORTED = "reported"
     LOST = "lost"
-    AMID_RUBBISH = "amid rubbish"
-    """It is sent, behind something unreadable: reading on for it is good, giving up and saying so is allowed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +204,7 @@ FAULTS: tuple[ChaosFault, ...] = (
     ),
     ChaosFault(
         name="huge line",
-        streamed=_amid(FaultKind.HUGE_LINE, before=_MALFORMED, after=_MALFORMED, bill=Bill.AMID_RUBBISH),
+        streamed=_amid(FaultKind.HUGE_LINE, before=_MALFORMED, after=_MALFORMED),
     ),
     # Not in the plan's list of 32.
     _rejected("400", FaultKind.BAD_REQUEST, taxonomy.REJECTED, "400", listed=False),

@@ -35,18 +35,7 @@ class KnownMiss:
         return any(self.shows in miss.detail for miss in misses)
 
 
-KNOWN_MISSES: tuple[KnownMiss, ...] = (
-    KnownMiss(
-        faults=frozenset({"huge line"}),
-        ways=frozenset({Way.STREAM}),
-        phase=Phase.POST_FINISH,
-        shows="malformed_response",
-        place="providers/sse.py, EventDecoder.feed",
-        why="events that arrive in one read with a line that is too long are dropped with it: output, and even the"
-        " finish, which makes a whole answer a truncated one",
-        sometimes=True,
-    ),
-)
+KNOWN_MISSES: tuple[KnownMiss, ...] = ()
 
 
 def known_miss(cell: Cell, misses: Sequence[Miss]) -> KnownMiss | None:

@@ -91,8 +91,13 @@ class OpenAICompatible:
         async def read(next_piece: _NextPiece) -> None:
             answer = self._answer(request, reply)
             reader = StreamReader(answer)
+            settled_at: float | None = None
             while not reader.done:
-                piece = await (self._last_piece(next_piece) if answer.finished else next_piece())
+                if answer.finished:
+                    settled_at = settled_at or asyncio.get_running_loop().time() + self._settle_seconds
+                    piece = await _before(settled_at, next_piece)
+                else:
+                    piece = await next_piece()
                 deltas = reader.feed(piece) if piece else reader.finish()
                 if deltas:
                     await receive(deltas)
@@ -122,14 +127,6 @@ class OpenAICompatible:
 
     def _answer(self, request: UpstreamRequest, reply: Reply) -> AnswerReader:
         return AnswerReader(request, reply, requires_finish_reason=self._quirks.requires_finish_reason)
-
-    async def _last_piece(self, next_piece: _NextPiece) -> bytes:
-        """What may follow a finished answer. It is waited for only shortly, and a failure loses nothing."""
-        try:
-            async with asyncio.timeout(self._settle_seconds):
-                return await next_piece()
-        except (TimeoutError, httpx2.HTTPError):
-            return b""
 
     async def _exchange(self, request: UpstreamRequest, reply: Reply, read: _Read, *, stream: bool) -> None:
         """Send `request`, with one key after the other where keys are refused, and `read` the response to it."""
@@ -281,6 +278,15 @@ def _pieces(response: Incoming) -> _NextPiece:
         return response.read
     decoded = response.as_httpx2().aiter_bytes()
     return lambda: anext(decoded, b"")
+
+
+async def _before(when: float, next_piece: _NextPiece) -> bytes:
+    """What may follow a finished answer, until `when` on the loop's clock. A failure loses nothing."""
+    try:
+        async with asyncio.timeout_at(when):
+            return await next_piece()
+    except (TimeoutError, httpx2.HTTPError):
+        return b""
 
 
 async def _read_out(response: Incoming | asyncio.Task[Incoming], seconds: float) -> None:

@@ -11,7 +11,11 @@ _NEXT_EVENT = b"\n\ndata: "
 
 
 class EventTooLarge(Exception):
-    """An event, or the whole stream, is larger than any honest answer."""
+    """An event, or the whole stream, is larger than any honest answer. `events` are those that were whole before."""
+
+    def __init__(self, events: list[bytes]) -> None:
+        super().__init__("An event or a stream is larger than its limit")
+        self.events = events
 
 
 class ErrorEvent(bytes):
@@ -25,7 +29,7 @@ class EventDecoder:
 
     Lines end with LF, CR or CRLF and nothing else. Comments, events without data and unknown fields are skipped; lines
     of data are joined with a line feed. Names are dropped, except that an event named "error" becomes an `ErrorEvent`;
-    so does the `error:` field that llama.cpp sends.
+    so does the `error:` field that llama.cpp sends. No line, and no event's data, may exceed `max_event_bytes`.
     """
 
     def __init__(self, *, max_event_bytes: int = _MAX_EVENT_BYTES, max_stream_bytes: int = _MAX_STREAM_BYTES) -> None:
@@ -40,26 +44,36 @@ class EventDecoder:
         self._is_error = False
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The payloads that `data` completes. Raises `EventTooLarge`."""
+        """The payloads that `data` completes. Raises `EventTooLarge`; nothing can be fed after that."""
+        allowed = self._bytes_left
         self._bytes_left -= len(data)
-        if self._bytes_left < 0:
-            raise EventTooLarge
-        self._buffer += data
-        if not self._by_line and b"\r" in data:
-            self._by_line = True
-            self._scanned = 0
-        events = self._take_lines() if self._by_line else self._take_blocks()
-        if len(self._buffer) + self._lines_size > self._max_event_bytes:
-            raise EventTooLarge
-        return events
+        if self._bytes_left >= 0:
+            return self._take(data)
+        raise EventTooLarge(self._take(data[:allowed]))
 
     def finish(self) -> list[bytes]:
-        """The payload of a last event that the stream's end cut off before its blank line."""
+        """The payload of a last event that the stream's end cut off before its blank line. Raises `EventTooLarge`."""
         events: list[bytes] = []
         for line in _LINE_END.split(bytes(self._buffer)):
             self._take_line(line, events)
         self._take_line(b"", events)
         self._buffer.clear()
+        return events
+
+    def _take(self, data: bytes) -> list[bytes]:
+        self._buffer += data
+        events: list[bytes] = []
+        if not self._by_line:
+            if b"\r" not in data:
+                events = self._take_blocks()
+                if len(self._buffer) <= self._max_event_bytes:
+                    return events
+            # Line by line from now on; of a large block, what is comments need not be kept until it ends.
+            self._by_line = True
+            self._scanned = 0
+        self._take_lines(events)
+        if len(self._buffer) > self._max_event_bytes:
+            raise EventTooLarge(events)
         return events
 
     def _take_blocks(self) -> list[bytes]:
@@ -85,11 +99,10 @@ class EventDecoder:
 
     def _mixed_events(self, complete: bytes) -> list[bytes]:
         events: list[bytes] = []
-        limit = self._max_event_bytes
         for block in complete.split(b"\n\n"):
-            if len(block) > limit:
-                raise EventTooLarge
             if block.startswith(b"data:") and b"\n" not in block:
+                if len(block) > self._max_event_bytes:
+                    raise EventTooLarge(events)
                 if payload := block[5:].removeprefix(b" "):
                     events.append(payload)
             elif block:
@@ -98,10 +111,9 @@ class EventDecoder:
                 self._take_line(b"", events)
         return events
 
-    def _take_lines(self) -> list[bytes]:
+    def _take_lines(self, events: list[bytes]) -> None:
         """Any line ends, mixed; a CR at the end of a piece ends its line at once, and a LF after it is skipped."""
         buffer = self._buffer
-        events: list[bytes] = []
         start = 0
         if self._skip_line_feed and buffer:
             self._skip_line_feed = False
@@ -113,7 +125,6 @@ class EventDecoder:
             self._skip_line_feed = start == len(buffer) and buffer[start - 1] == ord("\r")
         del buffer[:start]
         self._scanned = len(buffer)
-        return events
 
     def _take_line(self, line: bytes, events: list[bytes]) -> None:
         if not line:
@@ -125,6 +136,8 @@ class EventDecoder:
             self._lines_size = 0
             self._is_error = False
             return
+        if len(line) > self._max_event_bytes:
+            raise EventTooLarge(events)
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"event":
@@ -135,6 +148,6 @@ class EventDecoder:
         elif name != b"data":
             return
         self._lines.append(value)
-        self._lines_size += len(value)
+        self._lines_size += len(value) + 1
         if self._lines_size > self._max_event_bytes:
-            raise EventTooLarge
+            raise EventTooLarge(events)

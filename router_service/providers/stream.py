@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum, auto
 
 from router_service.domain.error import UpstreamError, UpstreamFault
@@ -32,23 +33,22 @@ class StreamReader:
         self._decoder = EventDecoder(max_stream_bytes=MAX_ANSWER_BYTES)
         self._form = _Form.UNKNOWN
         self._body = bytearray()
+        self._size = 0
 
     def feed(self, data: bytes) -> list[Delta]:
         """The output that came with `data`. Raises `UpstreamError`; output before the failure is in the reply."""
+        if self._form is not _Form.EVENTS:
+            self._size += len(data)
+            if self._size > MAX_ANSWER_BYTES:
+                raise self._too_large()
         if self._form is _Form.UNKNOWN:
             # Blank lines may come for minutes before plain JSON (DeepSeek).
             data = data.lstrip(_BLANK)
             self._form = self._recognise(data)
         if self._form is not _Form.EVENTS:
             self._body += data
-            if len(self._body) > MAX_ANSWER_BYTES:
-                raise self._answer.malformed("more than any answer can be")
             return []
-        try:
-            events = self._decoder.feed(data)
-        except EventTooLarge as error:
-            raise self._answer.malformed("more than any answer can be") from error
-        return self._read(events)
+        return self._decoded(lambda: self._decoder.feed(data))
 
     def finish(self) -> list[Delta]:
         """The output that the end of the response completes. Raises `UpstreamError` unless the answer is finished."""
@@ -57,7 +57,7 @@ class StreamReader:
         deltas: list[Delta] = []
         if not self.done:
             try:
-                deltas = self._read(self._decoder.finish())
+                deltas = self._decoded(self._decoder.finish)
             except UpstreamError as error:
                 # Half an event is cut off rather than malformed.
                 if error.fault is not UpstreamFault.MALFORMED:
@@ -72,6 +72,23 @@ class StreamReader:
         if first in (b"{", b"["):
             return _Form.JSON
         return _Form.EVENTS if first else _Form.UNKNOWN
+
+    def _decoded(self, decode: Callable[[], list[bytes]]) -> list[Delta]:
+        """Read the events that `decode` gives, and where that fails, those before the failure."""
+        try:
+            events = decode()
+        except EventTooLarge as error:
+            deltas = self._read(error.events)
+            if self.done:
+                return deltas
+            if not self._answer.finished:
+                raise self._too_large() from error
+            self.done = True
+            return deltas
+        return self._read(events)
+
+    def _too_large(self) -> UpstreamError:
+        return self._answer.malformed("more than any answer can be")
 
     def _read(self, events: list[bytes]) -> list[Delta]:
         try:

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import pytest
 
+from benchmarks.chaos import known_misses
 from benchmarks.chaos.cells import Cell, Way, cells, covering_sample, possible, strikes
 from benchmarks.chaos.expectations import expect
-from benchmarks.chaos.faults import FAULTS
-from benchmarks.chaos.known_misses import KNOWN_MISSES
+from benchmarks.chaos.faults import FAULTS, Phase
+from benchmarks.chaos.judge import Claim, Miss
+from benchmarks.chaos.known_misses import KNOWN_MISSES, KnownMiss, known_miss
 
 CELLS = {cell.name: cell for cell in cells()}
 
@@ -43,6 +45,23 @@ def test_the_sample_has_every_fault_in_every_phase_and_way() -> None:
 
 def test_every_known_miss_is_about_cells_that_exist() -> None:
     assert all(any(entry.covers(cell) for cell in CELLS.values()) for entry in KNOWN_MISSES)
+
+
+def test_a_known_miss_excuses_what_it_shows_in_its_cells_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = KnownMiss(
+        faults=frozenset({"500"}),
+        ways=frozenset({Way.UNARY}),
+        phase=Phase.HEADER,
+        shows="want 1",
+        place="here",
+        why="an example",
+    )
+    monkeypatch.setattr(known_misses, "KNOWN_MISSES", (entry,))
+    covered, other = CELLS["500/unary/first/header/passes/fail"], CELLS["401/unary/first/header/passes/fail"]
+    assert known_miss(covered, [Miss(Claim.ATTEMPTS, "want 1, got 2")]) is entry
+    assert known_miss(covered, []) is entry
+    assert known_miss(covered, [Miss(Claim.ATTEMPTS, "something new")]) is None
+    assert known_miss(other, [Miss(Claim.ATTEMPTS, "want 1, got 2")]) is None
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,23 @@ async def test_silence_after_the_finish_is_waited_for_only_shortly() -> None:
     assert outcome.reply.finish_reason is FinishReason.STOP
 
 
+async def test_chatter_after_the_finish_is_waited_for_only_shortly() -> None:
+    async def script(connection: Connection) -> None:
+        await connection.sse(chunk("a"), FINISH, end=False)
+        try:
+            while True:
+                await connection.chunk(b": keep-alive\n\n")
+                await asyncio.sleep(0.01)
+        except ConnectionError:
+            pass
+
+    async with running(script) as upstream, a_provider(upstream.base_url, settle_seconds=0.05) as provider:
+        async with asyncio.timeout(5):
+            outcome = await streamed(provider)
+    assert outcome.error is None
+    assert outcome.reply.finish_reason is FinishReason.STOP
+
+
 @pytest.mark.parametrize(
     ("said", "finish"),
     [

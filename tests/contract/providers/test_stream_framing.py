@@ -86,6 +86,27 @@ async def test_an_event_beyond_1_mib_is_malformed() -> None:
     assert outcome.failure.fault is UpstreamFault.MALFORMED
 
 
+HUGE = chunk("x" * (1024 * 1024))
+
+
+async def test_output_before_an_event_beyond_1_mib_is_in_the_reply() -> None:
+    outcome = await answer_to(chunk("a") + HUGE + chunk("b"))
+    assert outcome.failure.fault is UpstreamFault.MALFORMED
+    assert outcome.reply.message().text == "a"
+
+
+async def test_a_finish_before_an_event_beyond_1_mib_is_a_finish() -> None:
+    for pieces in ([chunk("a") + FINISH + HUGE], [chunk("a") + FINISH, HUGE], [chunk("a"), FINISH + HUGE + DONE]):
+        outcome = await answer_to(*pieces)
+        assert outcome.error is None
+        assert (outcome.text, outcome.reply.finish_reason) == ("a", FinishReason.STOP)
+
+
+async def test_an_error_before_an_event_beyond_1_mib_is_that_error() -> None:
+    said = b'data: {"error": {"code": 429, "message": "x"}}\n\n'
+    assert (await answer_to(chunk("a") + said + HUGE)).failure.fault is UpstreamFault.RATE_LIMITED
+
+
 async def test_a_web_page_with_200_is_malformed_and_not_quoted() -> None:
     page = b"<!DOCTYPE html><html><body>CANARY</body></html>"
     for stream in (True, False):

@@ -13,6 +13,19 @@ def decoded(*pieces: bytes, **limits: int) -> list[bytes]:
     return events + decoder.finish()
 
 
+def until_too_large(pieces: list[bytes], **limits: int) -> tuple[list[tuple[type, bytes]], bool]:
+    """The events with their types, and whether the decoder gave up."""
+    decoder = EventDecoder(**limits)
+    events: list[bytes] = []
+    try:
+        for piece in pieces:
+            events += decoder.feed(piece)
+        events += decoder.finish()
+    except EventTooLarge as error:
+        return [(type(event), event) for event in events + error.events], True
+    return [(type(event), event) for event in events], False
+
+
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
 def test_lines_end_with_lf_crlf_or_cr(end: bytes) -> None:
     assert decoded(b"data: a" + end + end + b"data: b" + end + end) == [b"a", b"b"]
@@ -87,6 +100,35 @@ def test_a_huge_event_is_refused(stream: bytes) -> None:
         decoded(*(stream[at : at + 7] for at in range(0, len(stream), 7)), max_event_bytes=100)
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("huge", [b"data: " + b"x" * 200, b"data: xxxxxxxxxxxxxxxxxxxx\n" * 10, b": " + b"x" * 200])
+@pytest.mark.parametrize("size", [1, 7, 64, 10_000])
+def test_what_was_whole_before_a_huge_event_is_handed_out(end: bytes, huge: bytes, size: int) -> None:
+    stream = (b"data: a\n\n: b\ndata: c\n\n" + huge + b"\n\ndata: d\n\n").replace(b"\n", end)
+    pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
+    assert until_too_large(pieces, max_event_bytes=100) == ([(bytes, b"a"), (bytes, b"c")], True)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_what_was_whole_before_a_stream_became_huge_is_handed_out(size: int) -> None:
+    stream = b"data: x\n\n" * 20
+    pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
+    assert until_too_large(pieces, max_stream_bytes=100) == ([(bytes, b"x")] * 11, True)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_comments_without_a_blank_line_are_no_large_event(size: int, end: bytes) -> None:
+    stream = b": ping" + end
+    stream = stream * 100 + b"data: a" + end + end
+    assert decoded(*(stream[at : at + size] for at in range(0, len(stream), size)), max_event_bytes=100) == [b"a"]
+
+
+def test_empty_lines_of_data_are_not_collected_without_end() -> None:
+    with pytest.raises(EventTooLarge):
+        decoded(b"data:\n" * 101, max_event_bytes=100)
+
+
 def test_a_huge_stream_is_refused() -> None:
     with pytest.raises(EventTooLarge):
         decoded(*[b"data: x\n\n"] * 20, max_stream_bytes=100)
@@ -104,11 +146,14 @@ _ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
 @given(
     st.lists(st.tuples(_LINES, _ENDS)).map(lambda lines: b"".join(line + end for line, end in lines)),
     st.lists(st.integers(0, 400)),
+    st.sampled_from([1024, 12, 8]),
+    st.sampled_from([1024, 40]),
 )
-@example(b"data: a\r\n\r\n", [10])
-@example(b"data: a\n\r\n\ndata: b\r", [8, 9])
-def test_any_byte_split_gives_the_same_events(stream: bytes, cuts: list[int]) -> None:
+@example(b"data: a\r\n\r\n", [10], 1024, 1024)
+@example(b"data: a\n\r\n\ndata: b\r", [8, 9], 1024, 1024)
+@example(b"data: {}\n\n", [9], 8, 1024)
+def test_any_byte_split_gives_the_same_events(stream: bytes, cuts: list[int], event: int, whole: int) -> None:
     bounds = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     pieces = [stream[start:end] for start, end in pairwise(bounds)]
-    whole, split = decoded(stream), decoded(*pieces)
-    assert [(type(event), event) for event in split] == [(type(event), event) for event in whole]
+    limits = {"max_event_bytes": event, "max_stream_bytes": whole}
+    assert until_too_large(pieces, **limits) == until_too_large([stream], **limits)
