@@ -157,6 +157,7 @@ class Application:
                 name for name, settings in configuration.providers.items() if settings.propagate_trace
             ),
             default_deadline=configuration.server.default_deadline,
+            retry_allowance=configuration.retry_allowance,
         )
 
     def _use(self, configuration: Configuration) -> None:

@@ -283,6 +283,8 @@ def _configuration(cells: Sequence[Cell], simulator: Simulator, addresses: Mappi
         }
     return {
         "server": {"address": "127.0.0.1:0", "lame_duck": "0s", "grace": "1s"},
+        # The cells do not know of each other: none may use up the repeats of another.
+        "retry_budget": {"per_second": 10_000},
         "providers": providers,
         "models": models,
         "policies": policies,

@@ -22,7 +22,7 @@ from router_service.config.configuration import (
 )
 from router_service.config.document import Document
 from router_service.config.endpoint import completed
-from router_service.config.policy_shape import PolicyShape, RangeShape, RuleShape, TextShape, WhenShape
+from router_service.config.policy_shape import HedgeShape, PolicyShape, RangeShape, RuleShape, TextShape, WhenShape
 from router_service.config.references import vendor_of
 from router_service.config.secret import EnvironmentSecret, FileSecret, LiteralSecret
 from router_service.config.shape import (
@@ -37,7 +37,18 @@ from router_service.config.source import Location, Source
 from router_service.config.vendors import VENDORS, Vendor
 from router_service.domain.chat import Parameters
 from router_service.domain.deployment import Deployment, ModelFacts, Price, Rate, Retention
-from router_service.domain.policy import Feature, Policy, RangeMatch, Retries, Rule, TextMatch, Timeouts, When
+from router_service.domain.policy import (
+    Feature,
+    Hedge,
+    Policy,
+    RangeMatch,
+    Retries,
+    RetryAllowance,
+    Rule,
+    TextMatch,
+    Timeouts,
+    When,
+)
 from router_service.domain.vendor import Auth, Quirks
 
 Catalogue = Callable[[str, str], ModelFacts | None]
@@ -88,6 +99,7 @@ class Compiler:
             server=self._server(),
             telemetry=self._telemetry(),
             decision_tokens=self._decision_tokens(),
+            retry_allowance=RetryAllowance(**document.retry_budget.usable.model_dump()),
             providers=providers,
             deployments=deployments,
             models=models,
@@ -311,6 +323,12 @@ def _rule(shape: RuleShape, number: int, named: Mapping[str, tuple[Deployment, .
     )
 
 
+def _hedge(shape: HedgeShape | None) -> Hedge | None:
+    if shape is None:
+        return None
+    return Hedge(after=shape.after, max_cost_share=shape.max_cost_share, max_cost_nano_usd=shape.max_cost_usd)
+
+
 def _policy(
     name: str, shape: PolicyShape, rules: list[RuleShape], named: Mapping[str, tuple[Deployment, ...]]
 ) -> Policy:
@@ -328,6 +346,7 @@ def _policy(
         complexities=frozenset(one.lower() for one in shape.complexities),
         stream_upstream=shape.stream_upstream,
         recovery=shape.recovery,
+        hedge=_hedge(shape.hedge),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from router_service.domain.deployment import Deployment
-from router_service.domain.policy import Feature, Policy
+from router_service.domain.policy import Feature, Policy, RetryAllowance
 from router_service.domain.vendor import OnCancel, Quirks
 
 
@@ -107,6 +107,7 @@ class Configuration:
     server: ServerSettings
     telemetry: TelemetrySettings
     decision_tokens: DecisionTokenSettings
+    retry_allowance: RetryAllowance
     providers: Mapping[str, ProviderSettings]
     deployments: Mapping[str, Deployment]
     models: Mapping[str, tuple[Deployment, ...]]

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from router_service.config.policy_shape import FileShape, PolicyShape, RuleShape
+from router_service.config.policy_shape import FileShape, PolicyShape, RetryBudgetShape, RuleShape
 from router_service.config.shape import (
     DecisionTokensShape,
     FeatureShape,
@@ -61,6 +61,7 @@ class Document:
     server: Piece[ServerShape]
     telemetry: Piece[TelemetryShape]
     decision_tokens: Piece[DecisionTokensShape]
+    retry_budget: Piece[RetryBudgetShape]
     providers: Mapping[str, Piece[ProviderShape]]
     models: Mapping[str, Piece[ModelShape]]
     features: Mapping[str, Piece[FeatureShape]]
@@ -90,6 +91,7 @@ def check(source: Source) -> Document:
         server=checker.piece(ServerShape, data.get("server"), ("server",)),
         telemetry=checker.piece(TelemetryShape, data.get("telemetry"), ("telemetry",)),
         decision_tokens=checker.piece(DecisionTokensShape, data.get("decision_tokens"), ("decision_tokens",)),
+        retry_budget=checker.piece(RetryBudgetShape, data.get("retry_budget"), ("retry_budget",)),
         providers=checker.named(ProviderShape, "providers"),
         models=checker.named(ModelShape, "models"),
         features=checker.named(FeatureShape, "features"),

@@ -179,6 +179,22 @@ class RetriesShape(Shape):
     max_attempts: Count = Field(default=6, description="Attempts in all, over all candidates. From 1.")
 
 
+class HedgeShape(Shape):
+    """A second attempt beside a silent one, at the next candidate; whichever speaks first is heard."""
+
+    after: Timeout = Field(description="Silence after which the second attempt begins. A duration.")
+    max_cost_share: float = Field(
+        default=0.05,
+        gt=0,
+        le=1,
+        description="What hedges may cost, as a share of what the policy's calls are estimated to cost. 0 to 1.",
+    )
+    max_cost_usd: NanoUsd | None = Field(
+        default=None,
+        description="Candidates whose estimate for this call is higher are not hedged to. In USD. Default: no bound.",
+    )
+
+
 class PolicyShape(Shape):
     """A named set of rules; the first that matches wins."""
 
@@ -213,8 +229,21 @@ class PolicyShape(Shape):
     recovery: Recovery = Field(
         default=Recovery.FAIL,
         description="What becomes of a stream that breaks after output: fail ends it with STREAM_TRUNCATED; restart "
-        "lets another attempt answer anew, where the caller accepts that what it has seen is discarded.",
+        "lets another attempt answer anew, where the caller accepts that what it has seen is discarded; continue lets "
+        "another attempt go on from what was said, and is restart where no candidate's provider can do that.",
     )
+    hedge: HedgeShape | None = Field(
+        default=None, description="Ask the next candidate beside a silent one. Default: off, for it costs more."
+    )
+
+
+class RetryBudgetShape(Shape):
+    """How much may be asked again, of each provider and by each tenant, so that an outage is not amplified."""
+
+    share: float = Field(
+        default=0.2, ge=0, le=1, description="Repeats as a share of what is asked for the first time. 0 to 1."
+    )
+    per_second: float = Field(default=10.0, ge=0, description="Repeats a second on top, from 0.")
 
 
 class FileShape(Shape):
@@ -226,6 +255,9 @@ class FileShape(Shape):
     )
     decision_tokens: DecisionTokensShape = Field(
         default_factory=DecisionTokensShape, description="Signing of the decisions of Route."
+    )
+    retry_budget: RetryBudgetShape = Field(
+        default_factory=RetryBudgetShape, description="How much may be asked again, per provider and per tenant."
     )
     providers: dict[str, ProviderShape | None] = Field(
         description="Who is called: a name of your choice, or a preset's, and how to reach it."

@@ -38,6 +38,7 @@ _TITLES = {
     "server.tls": "TlsShape",
     "telemetry": "TelemetryShape",
     "decision_tokens": "DecisionTokensShape",
+    "retry_budget": "RetryBudgetShape",
     "providers.<name>": "ProviderShape",
     "providers.<name>.quirks": "QuirksShape",
     "models.<deployment>": "ModelShape",
@@ -49,6 +50,7 @@ _TITLES = {
     "policies.<name>.rules[].when": "WhenShape",
     "policies.<name>.timeouts": "TimeoutsShape",
     "policies.<name>.retries": "RetriesShape",
+    "policies.<name>.hedge": "HedgeShape",
     "parameters (of features and rules)": "ParametersShape",
 }
 

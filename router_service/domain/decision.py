@@ -69,11 +69,15 @@ class TokenLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A deployment that may serve the call. `estimated_cost` is in nano-USD, `None` where the price is unknown."""
+    """A deployment that may serve the call. `estimated_cost` is in nano-USD, `None` where the price is unknown.
+
+    A `last_resort` cools down after failures, and is asked all the same because too many others do as well.
+    """
 
     deployment: Deployment
     token_limit: TokenLimit
     estimated_cost: int | None
+    last_resort: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

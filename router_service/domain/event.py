@@ -62,7 +62,10 @@ class Decided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptStarted:
-    """An upstream call is about to be dispatched; `max_output_tokens` is the limit sent with it."""
+    """An upstream call is about to be dispatched; `max_output_tokens` is the limit sent with it.
+
+    `continues` is the number of the attempt from whose output it goes on, 0 where it begins anew.
+    """
 
     number: int
     attempt_id: str
@@ -70,6 +73,7 @@ class AttemptStarted:
     reason: AttemptReason
     started_at: float
     max_output_tokens: int | None
+    continues: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +93,7 @@ class AttemptFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptDiscarded:
-    """Output of `attempt` that the client has seen is taken back."""
+    """Output of `attempt` that the client has seen is taken back, with all that went on from it."""
 
     attempt: int
     reason: str

@@ -33,6 +33,7 @@ class Recovery(StrEnum):
 
     FAIL = "fail"
     RESTART = "restart"
+    CONTINUE = "continue"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +100,30 @@ class Retries:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetryAllowance:
+    """How much may be asked again, of each provider and by each tenant: a `share` of what is asked for the first time,
+    and so many `per_second` on top.
+    """
+
+    share: float = 0.2
+    per_second: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hedge:
+    """A second attempt beside one that stays silent, at the next candidate; whichever speaks first is heard.
+
+    It begins after `after` seconds without output. What hedges cost beyond the answers stays within `max_cost_share` of
+    what the policy's calls are estimated to cost, and a candidate estimated at more than `max_cost_nano_usd` (`None`:
+    any), or at nobody knows what, is not hedged to.
+    """
+
+    after: float
+    max_cost_share: float = 0.05
+    max_cost_nano_usd: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """When it matches, `candidates` are considered in this order (a model's deployments in the file's order)."""
 
@@ -119,7 +144,8 @@ class Policy:
     `baseline` is what "saved" is measured against. `sticky` keeps later turns of a conversation on the deployment
     that served the earlier ones. `regions`, empty, allows all. `complexities` are the labels callers may give.
     `stream_upstream` asks providers for streams also where the caller wants one message: silence is noticed in time
-    and a cancelled answer can be accounted for. `recovery` RESTART holds for callers that accept discards only.
+    and a cancelled answer can be accounted for. `recovery` RESTART holds for callers that accept discards only;
+    CONTINUE goes on from what was said where a candidate can, and is RESTART elsewhere. `hedge` is off where `None`.
     """
 
     name: str
@@ -135,6 +161,7 @@ class Policy:
     complexities: frozenset[str] = frozenset()
     stream_upstream: bool = True
     recovery: Recovery = Recovery.FAIL
+    hedge: Hedge | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

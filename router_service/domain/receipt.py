@@ -35,7 +35,8 @@ class Attempt:
 
     Times: `started_at` is seconds since the epoch; `duration` and `time_to_first_output` are seconds from dispatch.
     `error_type` is "" on success, else such as "429" or "timeout"; `error_message` is the router's words only.
-    `cost` is `None` where unpriced, or where nothing is known of what was billed.
+    `cost` is `None` where unpriced, or where nothing is known of what was billed. `continues` is the number of the
+    attempt from whose output it went on, 0 where it began anew.
     """
 
     number: int
@@ -54,6 +55,7 @@ class Attempt:
     finish_reason: FinishReason | None = None
     upstream_request_id: str = ""
     response_model: str = ""
+    continues: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +87,9 @@ class Receipt:
     @property
     def answered_by(self) -> Attempt | None:
         """The attempt that gave the answer, if one did."""
-        if self.attempts and self.attempts[-1].outcome is AttemptOutcome.SUCCESS:
-            return self.attempts[-1]
+        for attempt in reversed(self.attempts):
+            if attempt.outcome is AttemptOutcome.SUCCESS:
+                return attempt
         return None
 
     @property

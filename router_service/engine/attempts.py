@@ -12,9 +12,11 @@ from router_service.domain.event import AttemptStarted, Delta
 from router_service.domain.money import Billed, Usage
 from router_service.domain.receipt import Attempt, AttemptOutcome, AttemptReason
 from router_service.domain.upstream import Provider, Reply, UpstreamRequest
+from router_service.engine.continuation import Continuation
 from router_service.engine.deadline import AttemptBudget, plan_attempt
 from router_service.engine.health import HealthBook
-from router_service.engine.run import CallRun
+from router_service.engine.hedge import Claim
+from router_service.engine.run import Answered, CallRun
 from router_service.engine.taxonomy import TAXONOMY
 from router_service.engine.watchdog import Watchdog
 from router_service.routing.tokens import estimate_text_tokens
@@ -33,6 +35,9 @@ class _Progress:
     reason: AttemptReason
     started_at: float
     began: float
+    max_output_tokens: int | None
+    continues: int = 0
+    continuation: Continuation | None = None
     first_output_at: float | None = None
 
 
@@ -46,31 +51,37 @@ class Attempts:
         self._health = health
         self._tracing_providers = tracing_providers
 
-    async def make(self, run: CallRun, candidate: Candidate, reason: AttemptReason, fallbacks_left: int) -> Reply:
-        """One attempt; its record is on `run` however it ends. Raises `UpstreamError`."""
+    async def make(
+        self,
+        run: CallRun,
+        candidate: Candidate,
+        reason: AttemptReason,
+        fallbacks_left: int,
+        *,
+        prefix: str = "",
+        claim: Claim | None = None,
+    ) -> Answered:
+        """One attempt; its record is on `run` however it ends. Raises `UpstreamError`.
+
+        Given a `prefix`, it goes on from what the caller sees. `claim` is asked with the first output.
+        """
         deployment = candidate.deployment
-        number = len(run.attempts) + 1
-        progress = _Progress(
-            number=number,
-            attempt_id=f"{run.operation_id}-{number}",
-            reason=reason,
-            started_at=run.clock.wall(),
-            began=run.clock.monotonic(),
-        )
+        progress = _begin(run, candidate, reason, prefix)
         await run.tell(
             AttemptStarted(
-                number=number,
+                number=progress.number,
                 attempt_id=progress.attempt_id,
                 deployment=deployment,
                 reason=reason,
                 started_at=progress.started_at,
-                max_output_tokens=candidate.token_limit.applied,
+                max_output_tokens=progress.max_output_tokens,
+                continues=progress.continues,
             )
         )
         dispatch = self._health.dispatched(deployment.id)
         reply = Reply()
         try:
-            await self._send(run, candidate, progress, reply, fallbacks_left)
+            await self._send(run, candidate, progress, reply, fallbacks_left, claim)
         except UpstreamError as error:
             self._health.failed(dispatch, error)
             self._record(run, candidate, progress, reply, AttemptOutcome.ERROR, error)
@@ -85,11 +96,16 @@ class Attempts:
             self._record(run, candidate, progress, reply, AttemptOutcome.ERROR, defect)
             raise
         self._health.succeeded(dispatch)
-        self._record(run, candidate, progress, reply, AttemptOutcome.SUCCESS, None)
-        return reply
+        return Answered(self._record(run, candidate, progress, reply, AttemptOutcome.SUCCESS, None), reply)
 
     async def _send(
-        self, run: CallRun, candidate: Candidate, progress: _Progress, reply: Reply, fallbacks_left: int
+        self,
+        run: CallRun,
+        candidate: Candidate,
+        progress: _Progress,
+        reply: Reply,
+        fallbacks_left: int,
+        claim: Claim | None,
     ) -> None:
         assert run.decision is not None
         policy = run.decision.policy
@@ -115,9 +131,13 @@ class Attempts:
 
         async def receive(deltas: Sequence[Delta]) -> None:
             if progress.first_output_at is None:
+                if claim is not None:
+                    await _going_on(claim)
                 progress.first_output_at = monotonic()
                 run.heard(progress.first_output_at)
-            if run.call.stream:
+            if progress.continuation is not None:
+                deltas = progress.continuation.take(deltas)
+            if run.call.stream and deltas:
                 await watchdog.while_read(run.show(progress.number, deltas))
             watchdog.heard()
 
@@ -133,6 +153,10 @@ class Attempts:
             raise UpstreamError(
                 UpstreamFault.TRUNCATED, f"{candidate.deployment.id} ended without saying that it had finished."
             )
+        if claim is not None and progress.first_output_at is None:
+            await _going_on(claim)
+        if progress.continuation is not None and (rest := progress.continuation.rest()):
+            await run.show(progress.number, rest)
 
     def _request(
         self, run: CallRun, candidate: Candidate, progress: _Progress, budget: AttemptBudget
@@ -146,11 +170,12 @@ class Attempts:
             deployment=candidate.deployment,
             chat=run.call.chat,
             parameters=run.decision.parameters,
-            max_output_tokens=candidate.token_limit.applied,
+            max_output_tokens=progress.max_output_tokens,
             connect_timeout=budget.connect,
             # The watchdog notices silence; the socket's own bound is only its backstop, and must not win the race.
             read_timeout=max(run.deadline - progress.began, 0.0) + _BACKSTOP,
             headers=headers,
+            prefix=progress.continuation.prefix if progress.continuation is not None else "",
         )
 
     def _record(
@@ -161,35 +186,62 @@ class Attempts:
         reply: Reply,
         outcome: AttemptOutcome,
         error: UpstreamError | None,
-    ) -> None:
+    ) -> Attempt:
         billed = _billed(outcome, error, reply)
         usage = reply.usage
         if usage is None and billed is not Billed.NO:
-            usage = _estimated_usage(run, reply)
+            usage = _estimated_usage(run, progress, reply)
         cost, cost_status = attempt_cost(
             usage=usage, price=candidate.deployment.price, outcome=outcome, billed=billed, has_output=reply.has_output
         )
         first_output = progress.first_output_at
-        run.attempted(
-            Attempt(
-                number=progress.number,
-                attempt_id=progress.attempt_id,
-                deployment=candidate.deployment,
-                reason=progress.reason,
-                outcome=outcome,
-                started_at=progress.started_at,
-                duration=run.clock.monotonic() - progress.began,
-                time_to_first_output=None if first_output is None else first_output - progress.began,
-                usage=usage,
-                cost=cost,
-                cost_status=cost_status,
-                error_type="" if error is None else error.error_type,
-                error_message="" if error is None else error.message,
-                finish_reason=reply.finish_reason,
-                upstream_request_id=reply.response_id,
-                response_model=reply.response_model,
-            )
+        attempt = Attempt(
+            number=progress.number,
+            attempt_id=progress.attempt_id,
+            deployment=candidate.deployment,
+            reason=progress.reason,
+            outcome=outcome,
+            started_at=progress.started_at,
+            duration=run.clock.monotonic() - progress.began,
+            time_to_first_output=None if first_output is None else first_output - progress.began,
+            usage=usage,
+            cost=cost,
+            cost_status=cost_status,
+            error_type="" if error is None else error.error_type,
+            error_message="" if error is None else error.message,
+            finish_reason=reply.finish_reason,
+            upstream_request_id=reply.response_id,
+            response_model=reply.response_model,
+            continues=progress.continues,
         )
+        run.attempted(attempt)
+        return attempt
+
+
+def _begin(run: CallRun, candidate: Candidate, reason: AttemptReason, prefix: str) -> _Progress:
+    """An attempt that begins now; one with a `prefix` may say only what is left of the token limit."""
+    number = run.next_number()
+    progress = _Progress(
+        number=number,
+        attempt_id=f"{run.operation_id}-{number}",
+        reason=reason,
+        started_at=run.clock.wall(),
+        began=run.clock.monotonic(),
+        max_output_tokens=candidate.token_limit.applied,
+    )
+    if prefix:
+        progress.continues = run.transcript.last
+        progress.continuation = Continuation(prefix)
+        run.transcript.join(number)
+        if progress.max_output_tokens is not None:
+            progress.max_output_tokens = max(1, progress.max_output_tokens - estimate_text_tokens(prefix))
+    return progress
+
+
+async def _going_on(claim: Claim) -> None:
+    """Go on, unless another attempt of the race was heard first: then this one's cancellation is on its way."""
+    if not claim():
+        await asyncio.get_running_loop().create_future()
 
 
 def _billed(outcome: AttemptOutcome, error: UpstreamError | None, reply: Reply) -> Billed:
@@ -203,11 +255,12 @@ def _billed(outcome: AttemptOutcome, error: UpstreamError | None, reply: Reply) 
     return TAXONOMY[error.fault].billed
 
 
-def _estimated_usage(run: CallRun, reply: Reply) -> Usage:
+def _estimated_usage(run: CallRun, progress: _Progress, reply: Reply) -> Usage:
     """What the router counts where the provider reported nothing."""
     assert run.decision is not None
+    prefix = progress.continuation.prefix if progress.continuation is not None else ""
     return Usage(
-        input_tokens=run.decision.signals.input_tokens,
+        input_tokens=run.decision.signals.input_tokens + (estimate_text_tokens(prefix) if prefix else 0),
         output_tokens=estimate_text_tokens(reply.output_text()),
         estimated=True,
     )

@@ -8,26 +8,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from router_service.domain.call import Call
-from router_service.domain.decision import Candidate, Decision
-from router_service.domain.deployment import Deployment, DeploymentStatus
-from router_service.domain.error import (
-    DeadlineExceeded,
-    InvalidDecisionToken,
-    Reason,
-    RouterError,
-    UpstreamError,
-)
+from router_service.domain.decision import Decision
+from router_service.domain.deployment import DeploymentStatus
+from router_service.domain.error import InvalidDecisionToken, Reason, RouterError
 from router_service.domain.event import Emit, Event, Finished, Observer
-from router_service.domain.receipt import Answer, AttemptReason, Receipt
-from router_service.domain.upstream import Provider, Reply
+from router_service.domain.policy import RetryAllowance
+from router_service.domain.receipt import Answer, Receipt
+from router_service.domain.upstream import Provider
 from router_service.engine.attempts import Attempts
-from router_service.engine.ending import LEAST_TIME_FOR_AN_ATTEMPT, departure, final_error
+from router_service.engine.chain import Chain
+from router_service.engine.ending import departure
 from router_service.engine.health import HealthBook
+from router_service.engine.hedge import HedgePurse
 from router_service.engine.observations import Observations
 from router_service.engine.receipts import ReceiptStore
 from router_service.engine.retry import RetryPlan, Sleep
-from router_service.engine.run import CallRun, Clock
-from router_service.engine.taxonomy import may_fall_back, needs_larger_context
+from router_service.engine.retry_budget import RetryBudgets
+from router_service.engine.run import Answered, CallRun, Clock
 from router_service.engine.token import TokenSigner
 from router_service.routing.assess import assess
 from router_service.routing.decide import decide
@@ -51,6 +48,7 @@ class Runtime:
     providers: Mapping[str, Provider]
     tracing_providers: frozenset[str] = frozenset()
     default_deadline: float = 120.0
+    retry_allowance: RetryAllowance = RetryAllowance()
 
 
 class Engine:
@@ -75,11 +73,15 @@ class Engine:
         self._random = random
         self._sleep = sleep
         self._observations = Observations()
+        self._retry_budgets = RetryBudgets(clock.monotonic)
+        self._retry_budgets.allowance = runtime.retry_allowance
+        self._purses: dict[str, HedgePurse] = {}
         self.health = HealthBook(clock.monotonic)
 
     def use(self, runtime: Runtime) -> None:
         """Serve new calls by another configuration. Health, receipts and what was learnt stay."""
         self._runtime = runtime
+        self._retry_budgets.allowance = runtime.retry_allowance
         deployments = frozenset(runtime.table.deployments)
         self.health.forget_except(deployments)
         # Most likely that is what the reload was for.
@@ -132,7 +134,7 @@ class Engine:
         run = self._begin(call, runtime, emit)
         try:
             await run.decided(await self._decide(call, runtime))
-            reply = await self._answer(run, runtime)
+            answered = await self._answer(run, runtime)
         except asyncio.CancelledError:
             self._close(run, None, departure(run))
             raise
@@ -142,7 +144,7 @@ class Engine:
         except BaseException:
             self._close(run, None, RouterError("The router failed."))
             raise
-        finished = self._close(run, reply, None)
+        finished = self._close(run, answered, None)
         await run.announce(finished)
         assert finished.message is not None
         assert finished.finish_reason is not None
@@ -172,73 +174,30 @@ class Engine:
             decision = _in_promised_order(decision, redeemed.deployments)
         return decision
 
-    async def _answer(self, run: CallRun, runtime: Runtime) -> Reply:
-        """Try candidates in order until one answers. Raises `RouterError`."""
+    async def _answer(self, run: CallRun, runtime: Runtime) -> Answered:
+        """Try candidates until one answers, and learn from it. Raises `RouterError`."""
         assert run.decision is not None
         policy = run.decision.policy
-        attempts = Attempts(runtime.providers, self.health, runtime.tracing_providers)
-        retries = RetryPlan(
-            policy.retries,
-            time_left=run.time_left,
-            allowed=lambda: run.may_try_again and len(run.attempts) < policy.retries.max_attempts,
-            random=self._random,
-            sleep=self._sleep,
+        chain = Chain(
+            run,
+            Attempts(runtime.providers, self.health, runtime.tracing_providers),
+            health=self.health,
+            retries=RetryPlan(policy.retries, time_left=run.time_left, random=self._random, sleep=self._sleep),
+            budgets=self._retry_budgets,
+            purse=self._purses.setdefault(policy.name, HedgePurse()),
         )
-        if run.time_left() <= 0:
-            raise DeadlineExceeded("The caller's deadline had passed before any provider was asked.")
-        queue = list(run.decision.candidates)
-        errors: list[UpstreamError] = []
-        while True:
-            candidate = queue.pop(0)
-            try:
-                return await self._ask(run, attempts, retries, candidate, first=not errors, fallbacks_left=len(queue))
-            except UpstreamError as error:
-                errors.append(error)
-                # Health may have changed since the decision: what cools down by now is not asked.
-                queue = [
-                    other
-                    for other in _worth_asking(queue, after=error, failed=candidate)
-                    if not self.health.is_open(other.deployment.id)
-                ]
-                if (
-                    not run.may_try_again
-                    or not queue
-                    or len(run.attempts) >= policy.retries.max_attempts
-                    or not may_fall_back(error, on_content_filter=policy.fallback_on_content_filter)
-                    or run.time_left() < LEAST_TIME_FOR_AN_ATTEMPT
-                ):
-                    raise final_error(run, candidate, errors) from error
-
-    async def _ask(
-        self,
-        run: CallRun,
-        attempts: Attempts,
-        retries: RetryPlan,
-        candidate: Candidate,
-        *,
-        first: bool,
-        fallbacks_left: int,
-    ) -> Reply:
-        """Ask one candidate, again where its fault allows. Raises its last `UpstreamError`."""
-
-        async def attempt(tries: int) -> Reply:
-            reason = AttemptReason.RETRY
-            if tries == 1:
-                reason = AttemptReason.PRIMARY if first else AttemptReason.FALLBACK
-            return await attempts.make(run, candidate, reason, fallbacks_left)
-
-        reply = await retries.run(attempt, fallbacks_left=fallbacks_left)
-        answered = run.attempts[-1]
+        answered = await chain.answer()
+        attempt = answered.attempt
         self._observations.answered(
             run.call,
-            candidate.deployment.id,
-            first_output=answered.time_to_first_output or answered.duration,
-            output_tokens=answered.usage.output_tokens if answered.usage else 0,
+            attempt.deployment.id,
+            first_output=attempt.time_to_first_output or attempt.duration,
+            output_tokens=attempt.usage.output_tokens if attempt.usage else 0,
         )
-        return reply
+        return answered
 
-    def _close(self, run: CallRun, reply: Reply | None, error: RouterError | None) -> Finished:
-        finished = run.finish(reply, error)
+    def _close(self, run: CallRun, answered: Answered | None, error: RouterError | None) -> Finished:
+        finished = run.finish(answered, error)
         self._receipts.put(finished.receipt)
         return finished
 
@@ -258,16 +217,3 @@ def _in_promised_order(decision: Decision, deployments: Sequence[str]) -> Decisi
             metadata={"why": "its candidates are no longer eligible"},
         )
     return replace(decision, candidates=promised)
-
-
-def _worth_asking(queue: list[Candidate], *, after: UpstreamError, failed: Candidate) -> list[Candidate]:
-    """The candidates that may still help after this error."""
-    if not needs_larger_context(after):
-        return queue
-    too_small = failed.deployment.context_window or 0
-    return [other for other in queue if _window(other.deployment) > too_small]
-
-
-def _window(deployment: Deployment) -> float:
-    """The context window in tokens; an unknown one may be large enough."""
-    return float("inf") if deployment.context_window is None else deployment.context_window

@@ -36,7 +36,7 @@ def final_error(run: CallRun, candidate: Candidate, errors: list[UpstreamError])
             f"The deadline passed after {tried}; the last one: {last.message} Allow more time, or a faster model.",
             metadata=metadata,
         )
-    if run.shown is not None:
+    if run.transcript.root is not None:
         return AttemptsFailed(
             f"The stream of {candidate.deployment.id} broke after output had been sent: {last.message} "
             "What arrived is not the whole answer; send the call again.",

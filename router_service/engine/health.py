@@ -16,6 +16,8 @@ from router_service.routing.world import Cooling
 _FAILURES_TO_OPEN = 5
 _COOLDOWN = {Ejection.FAILURE: 10.0, Ejection.RATE: 5.0, Ejection.QUOTA: 600.0, Ejection.AUTH: 300.0}
 _LONGEST_COOLDOWN = 900.0
+# What is our conclusion from failures, rather than the provider's own word.
+_CONCLUDED = frozenset({Ejection.FAILURE, Ejection.RATE})
 # A probe that never reported back (its process part was cancelled in an odd place) must not block for ever.
 _PROBE_LEASE = 60.0
 # What others are told to wait for while a probe runs, in seconds: it may be back at any moment.
@@ -31,6 +33,7 @@ class _Breaker:
     probing_until: float = 0.0
     reason: str = ""
     ejection: Ejection = Ejection.NONE
+    is_guess: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class HealthBook:
             if breaker.probing_until > now:
                 left = max(left, _PROBE_TAKES)
             if left > 0:
-                found[deployment] = Cooling(reason=breaker.reason, seconds=left)
+                found[deployment] = Cooling(reason=breaker.reason, seconds=left, is_guess=breaker.is_guess)
         return found
 
     def is_open(self, deployment: str) -> bool:
@@ -105,7 +108,8 @@ class HealthBook:
         # nothing new.
         if dispatch.probes or not breaker.openings:
             breaker.openings += 1
-        if ejection is Ejection.RATE and error.retry_after is not None:
+        is_told = ejection is Ejection.RATE and error.retry_after is not None
+        if error.retry_after is not None and is_told:
             seconds = error.retry_after
         elif breaker.open_until > now and ejection is Ejection.FAILURE:
             return
@@ -115,6 +119,7 @@ class HealthBook:
         if until > breaker.open_until:  # a new cooldown never shortens the one in force
             breaker.open_until, breaker.opened_at = until, now
             breaker.reason, breaker.ejection = error.error_type, ejection
+            breaker.is_guess = ejection in _CONCLUDED and not is_told
 
     def forgive_credentials(self, deployments: frozenset[str]) -> None:
         """Drop cooldowns that refused or exhausted credentials caused: a reload brought new ones."""

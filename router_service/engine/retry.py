@@ -37,8 +37,7 @@ class RetryPlan:
 
     The provider's hint decides the wait where there is one: a hint that does not fit the time left, or that is long
     while another candidate is at hand, means no retry, never a shorter wait. Without a hint the wait is random up to
-    an exponentially growing bound ("full jitter"). `time_left` is in seconds until the caller's deadline, `allowed`
-    says whether the call may be repeated at all.
+    an exponentially growing bound ("full jitter"). `time_left` is in seconds until the caller's deadline.
     """
 
     def __init__(
@@ -46,32 +45,52 @@ class RetryPlan:
         retries: Retries,
         *,
         time_left: Callable[[], float],
-        allowed: Callable[[], bool],
         random: Callable[[], float],
         sleep: Sleep,
     ) -> None:
         self._retries = retries
         self._time_left = time_left
-        self._allowed = allowed
         self._random = random
         self._sleep = sleep
-        self._pause = 0.0
-        self._longest_hint = math.inf
 
-    async def run(self, attempt: Callable[[int], Awaitable[Result]], *, fallbacks_left: int = 0) -> Result:
+    async def run(
+        self,
+        attempt: Callable[[int], Awaitable[Result]],
+        *,
+        may_repeat: Callable[[], bool],
+        fallbacks_left: int = 0,
+    ) -> Result:
         """The result of `attempt(tries)` as soon as it succeeds. Raises its last `UpstreamError` where that is final.
 
-        `fallbacks_left` other candidates could serve instead: they are then the better use of a long wait.
+        `may_repeat` has the last word on each repeat, and pays for it. `fallbacks_left` other candidates could serve
+        instead: they are then the better use of a long wait.
         """
-        self._longest_hint = _PATIENCE if fallbacks_left else math.inf
         try:
             return await attempt(1)
         except UpstreamError as error:
-            return await self._go_on(attempt, error)
+            return await self._go_on(attempt, error, may_repeat, _PATIENCE if fallbacks_left else math.inf)
 
-    async def _go_on(self, attempt: Callable[[int], Awaitable[Result]], failure: UpstreamError) -> Result:
+    async def _go_on(
+        self,
+        attempt: Callable[[int], Awaitable[Result]],
+        failure: UpstreamError,
+        may_repeat: Callable[[], bool],
+        longest_hint: float,
+    ) -> Result:
         """What follows a failed first try. Only then is tenacity's bookkeeping worth its time."""
         tries = 0
+        pause = 0.0
+
+        def worth_another(state: RetryCallState) -> bool:
+            nonlocal pause
+            error = state.outcome.exception() if state.outcome is not None else None
+            if not isinstance(error, UpstreamError):
+                return False
+            wait = self._wait(error, state.attempt_number, longest_hint)
+            if wait is None or not may_repeat():
+                return False
+            pause = wait
+            return True
 
         async def once() -> Result:
             nonlocal tries
@@ -80,20 +99,17 @@ class RetryPlan:
                 raise failure
             return await attempt(tries)
 
-        retrying = AsyncRetrying(retry=self._worth_another, wait=lambda _: self._pause, sleep=self._sleep)
+        retrying = AsyncRetrying(retry=worth_another, wait=lambda _: pause, sleep=self._sleep)
         result: Result = await retrying(once)
         return result
 
-    def _worth_another(self, state: RetryCallState) -> bool:
-        error = state.outcome.exception() if state.outcome is not None else None
-        if not isinstance(error, UpstreamError):
-            return False
-        tries = state.attempt_number
-        if tries > self._retries.same_deployment or not may_retry(error, tries) or not self._allowed():
-            return False
+    def _wait(self, error: UpstreamError, tries: int, longest_hint: float) -> float | None:
+        """Seconds until the deployment that failed on its `tries`-th try is asked again, `None` where it is not."""
+        if tries > self._retries.same_deployment or not may_retry(error, tries):
+            return None
         if error.retry_after is not None:
-            self._pause = error.retry_after
-            return self._pause <= min(self._longest_hint, self._time_left() - _LEAST_FOR_AN_ANSWER)
+            fits = error.retry_after <= min(longest_hint, self._time_left() - _LEAST_FOR_AN_ANSWER)
+            return error.retry_after if fits else None
         bound = min(self._retries.backoff_max, self._retries.backoff_initial * 2 ** (tries - 1))
-        self._pause = bound * self._random()
-        return self._pause <= self._time_left() * _SHARE_FOR_WAITING
+        wait = bound * self._random()
+        return wait if wait <= self._time_left() * _SHARE_FOR_WAITING else None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from router_service.domain.call import Call
-from router_service.domain.chat import FinishReason
+from router_service.domain.chat import FinishReason, Message, TextPart
 from router_service.domain.decision import Decision
 from router_service.domain.error import STATUS_NAMES, Reason, RouterError
 from router_service.domain.event import (
@@ -23,9 +23,9 @@ from router_service.domain.event import (
     Observer,
 )
 from router_service.domain.money import Usage
-from router_service.domain.policy import Recovery
 from router_service.domain.receipt import Attempt, Receipt
 from router_service.domain.upstream import Reply
+from router_service.engine.transcript import Transcript
 from router_service.spend.cost import baseline_cost, total_cost
 
 
@@ -37,10 +37,19 @@ class Clock:
     wall: Callable[[], float]
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A verified answer, and the attempt that gave it."""
+
+    attempt: Attempt
+    reply: Reply
+
+
 class CallRun:
     """What is known of a call while it runs.
 
-    `shown` is the number of the attempt whose output the caller sees, if any. `deadline` is on the monotonic clock.
+    `transcript` is what the caller of a stream sees. `attempts` are those that ended, in the order of their ends.
+    `deadline` is on the monotonic clock.
     """
 
     def __init__(self, call: Call, *, deadline: float, clock: Clock, observer: Observer, emit: Emit) -> None:
@@ -51,7 +60,8 @@ class CallRun:
         self.operation_id = secrets.token_hex(12)
         self.decision: Decision | None = None
         self.attempts: list[Attempt] = []
-        self.shown: int | None = None
+        self.attempts_begun = 0
+        self.transcript = Transcript()
         self.first_output_at: float | None = None
         self.started_at = clock.wall()
         self._began = clock.monotonic()
@@ -72,13 +82,10 @@ class CallRun:
         self.decision = decision
         await self.tell(Decided(decision=decision, duration=self.clock.monotonic() - self._began))
 
-    @property
-    def may_try_again(self) -> bool:
-        """Whether another attempt is possible: nothing may be repeated behind the back of a caller that saw output."""
-        if self.shown is None:
-            return True
-        assert self.decision is not None
-        return self.decision.policy.recovery is Recovery.RESTART and self.call.wishes.accept_discard
+    def next_number(self) -> int:
+        """The number of an attempt that begins now."""
+        self.attempts_begun += 1
+        return self.attempts_begun
 
     def heard(self, at: float) -> None:
         """An attempt's first output arrived. A caller that reads no stream hears only the attempt that answers."""
@@ -86,10 +93,12 @@ class CallRun:
             self.first_output_at = at
 
     async def show(self, attempt: int, deltas: Sequence[Delta]) -> None:
-        """Pass output on to the caller. What another attempt showed before is taken back first."""
-        if self.shown is not None and self.shown != attempt:
-            await self.tell(AttemptDiscarded(attempt=self.shown, reason=Reason.STREAM_TRUNCATED))
-        self.shown = attempt
+        """Pass output on to the caller. What was shown before is taken back first, unless this goes on from it."""
+        shown = self.transcript
+        if shown.root is not None and not shown.holds(attempt):
+            await self.tell(AttemptDiscarded(attempt=shown.root, reason=Reason.STREAM_TRUNCATED))
+            shown.clear()
+        shown.add(attempt, deltas)
         await self.tell(Deltas(attempt=attempt, deltas=deltas))
 
     async def announce(self, finished: Finished) -> None:
@@ -101,25 +110,41 @@ class CallRun:
         self.attempts.append(attempt)
         self.observer(AttemptFinished(attempt=attempt))
 
-    def finish(self, reply: Reply | None, error: RouterError | None) -> Finished:
+    def finish(self, answered: Answered | None, error: RouterError | None) -> Finished:
         """Close the account, with the answer or the error, and show it to the observer."""
         finished = Finished(
-            receipt=self._receipt(reply, error),
-            message=reply.message() if reply is not None else None,
-            finish_reason=reply.finish_reason if reply is not None else None,
+            receipt=self._receipt(answered, error),
+            message=self._message(answered) if answered is not None else None,
+            finish_reason=answered.reply.finish_reason if answered is not None else None,
             error=error,
         )
         self.observer(finished)
         return finished
 
-    def _receipt(self, reply: Reply | None, error: RouterError | None) -> Receipt:
+    def _message(self, answered: Answered) -> Message:
+        """The whole answer, also where several attempts said a part of it each."""
+        message = answered.reply.message()
+        if not answered.attempt.continues:
+            return message
+        return replace(message, parts=(TextPart(self.transcript.text),), reasoning=self.transcript.reasoning)
+
+    def _answer_usage(self, answer: Attempt) -> Usage | None:
+        """What the answer took: one prompt, and the output of every attempt that said a part of it."""
+        if not answer.continues or answer.usage is None:
+            return answer.usage
+        numbers = {*self.transcript.speakers, answer.number}
+        parts = [attempt.usage for attempt in self.attempts if attempt.number in numbers and attempt.usage is not None]
+        return replace(parts[0], output_tokens=sum(usage.output_tokens for usage in parts))
+
+    def _receipt(self, answered: Answered | None, error: RouterError | None) -> Receipt:
         decision = self.decision
-        cost, cost_status = total_cost(self.attempts)
-        answer = self.attempts[-1] if reply is not None else None
+        attempts = sorted(self.attempts, key=lambda attempt: attempt.number)
+        cost, cost_status = total_cost(attempts)
         baseline = None
-        if answer is not None and answer.usage is not None and decision is not None:
-            baseline = baseline_cost(answer.usage, decision.policy.baseline)
-        finish_reason: FinishReason | None = reply.finish_reason if reply is not None else None
+        if answered is not None and decision is not None:
+            usage = self._answer_usage(answered.attempt)
+            baseline = baseline_cost(usage, decision.policy.baseline) if usage is not None else None
+        finish_reason: FinishReason | None = answered.reply.finish_reason if answered is not None else None
         first_output = None if self.first_output_at is None else self.first_output_at - self._began
         return Receipt(
             request_id=self.call.request_id,
@@ -127,8 +152,8 @@ class CallRun:
             feature=self.call.caller.feature,
             tier=self.call.caller.tier,
             decision=decision,
-            attempts=tuple(self.attempts),
-            usage=sum((attempt.usage for attempt in self.attempts if attempt.usage is not None), Usage()),
+            attempts=tuple(attempts),
+            usage=sum((attempt.usage for attempt in attempts if attempt.usage is not None), Usage()),
             cost=cost,
             cost_status=cost_status,
             baseline_cost=baseline,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from router_service.domain.call import Call
 from router_service.domain.chat import Message, Parameters, Role
@@ -11,7 +11,16 @@ from router_service.domain.decision import Candidate, Decision, Rejection, Signa
 from router_service.domain.deployment import Deployment
 from router_service.domain.error import NoCandidate, Reason
 from router_service.domain.policy import Feature, Policy, Rule, StickyKey, Strategy
-from router_service.routing.eligible import Ceiling, foreign, least_ceiling, origins, too_dear, unfit, unwell
+from router_service.routing.eligible import (
+    Ceiling,
+    foreign,
+    last_resorts,
+    least_ceiling,
+    origins,
+    too_dear,
+    unfit,
+    unwell,
+)
 from router_service.routing.limits import asked_limit, limit_on
 from router_service.routing.rank import estimated_cost, kept_first, ranked, slower_last, sticky_key
 from router_service.routing.table import RoutingTable
@@ -76,6 +85,9 @@ def decide(call: Call, signals: Signals, table: RoutingTable, world: World) -> D
     if wishes.latency_target is not None:
         order = slower_last(order, world.first_token_latency, wishes.latency_target)
         cause += f"; slower than {wishes.latency_target:g} s last"
+    if any(candidate.last_resort for candidate in order):
+        order = sorted(order, key=lambda candidate: candidate.last_resort)
+        cause += "; a last resort is asked although it cools down, for too many others do as well"
 
     return Decision(
         policy=policy,
@@ -150,21 +162,30 @@ def _priced_and_fit(
 
 
 def _at_home_and_well(
-    found: Iterable[Candidate | Rejection], homes: frozenset[str], cooling: Mapping[str, Cooling]
+    found: Sequence[Candidate | Rejection], homes: frozenset[str], cooling: Mapping[str, Cooling]
 ) -> tuple[list[Candidate], list[Rejection]]:
     """Who may serve now. Health is judged last: rejected for it means that the deployment would do otherwise."""
     eligible: list[Candidate] = []
     rejections: list[Rejection] = []
+    spared = last_resorts([one.deployment.id for one in found if _at_home(one, homes)], cooling) if cooling else ()
     for result in found:
+        name = result.deployment.id
         if isinstance(result, Rejection):
             rejections.append(result)
-        elif homes and result.deployment.id not in homes:
+        elif not _at_home(result, homes):
             rejections.append(foreign(result.deployment, homes))
-        elif result.deployment.id in cooling:
-            rejections.append(unwell(result.deployment, cooling[result.deployment.id]))
+        elif name in spared:
+            eligible.append(replace(result, last_resort=True))
+        elif name in cooling:
+            rejections.append(unwell(result.deployment, cooling[name]))
         else:
             eligible.append(result)
     return eligible, rejections
+
+
+def _at_home(result: Candidate | Rejection, homes: frozenset[str]) -> bool:
+    """Whether it could serve, and understands what private state the conversation holds."""
+    return isinstance(result, Candidate) and (not homes or result.deployment.id in homes)
 
 
 def _homes(call: Call, found: Iterable[Candidate | Rejection]) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from router_service.domain.chat import Message
@@ -114,6 +114,20 @@ def unwell(deployment: Deployment, cooling: Cooling) -> Rejection:
         detail=f"it cools down after {cooling.reason or 'failures'} for {cooling.seconds:.1f} s more",
         retry_after=cooling.seconds,
     )
+
+
+def last_resorts(pool: Sequence[str], cooling: Mapping[str, Cooling]) -> frozenset[str]:
+    """The deployments of `pool` that are asked although they cool down: those back soonest.
+
+    What the router concluded from failures may keep at most half of a pool away, but at least one: an outage that all
+    share, or a mistaken conclusion, must not leave nobody to ask. What the provider itself said (a rate limit with its
+    time, refused or exhausted credentials) is no conclusion: such deployments are out, and no part of the pool.
+    """
+    told = {name for name in pool if name in cooling and not cooling[name].is_guess}
+    guessed = [name for name in pool if name in cooling and cooling[name].is_guess]
+    may_be_away = max(1, (len(pool) - len(told)) // 2)
+    soonest_first = sorted(guessed, key=lambda name: cooling[name].seconds)
+    return frozenset(soonest_first[: max(0, len(guessed) - may_be_away)])
 
 
 def _least_output(limit: TokenLimit) -> int:

@@ -8,10 +8,15 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Cooling:
-    """A deployment that must not be called for `seconds` more; `reason` is what it failed with, such as "429"."""
+    """A deployment that must not be called for `seconds` more; `reason` is what it failed with, such as "429".
+
+    `is_guess` says that the router concluded so from failures: such a one may still be worth asking where hardly any
+    other is left. The provider's own word, and refused or exhausted credentials, are no guess.
+    """
 
     reason: str
     seconds: float
+    is_guess: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

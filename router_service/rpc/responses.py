@@ -162,6 +162,7 @@ def _add_attempt(receipt: receipt_pb2.Receipt, attempt: receipts.Attempt) -> Non
         error_message=attempt.error_message,
         upstream_request_id=attempt.upstream_request_id,
         response_model=attempt.response_model,
+        continues_attempt=attempt.continues,
     )
     _fill_time(wire.started_at, attempt.started_at)
     _fill_time(wire.duration, max(attempt.duration, 0.0))
@@ -230,6 +231,7 @@ def attempt_started_to_wire(started: events.AttemptStarted) -> stream_pb2.Attemp
         model=started.deployment.model,
         provider=started.deployment.provider,
         reason=WIRE_ATTEMPT_REASONS[started.reason],
+        continues_attempt=started.continues,
     )
 
 

@@ -43,7 +43,7 @@ class EventWriter:
     """
 
     __slots__ = (
-        "_announcement",
+        "_announcements",
         "_decision",
         "_first_sequences",
         "_interrupted",
@@ -72,7 +72,8 @@ class EventWriter:
         self._waiting_before = 0
         self._timer: asyncio.TimerHandle
         self._decision: Decision | None = None
-        self._announcement: AttemptStarted | None = None
+        # By attempt: a hedge is announced only if it is the one that is heard.
+        self._announcements: dict[int, AttemptStarted] = {}
         self._first_sequences: dict[int, int] = {}
 
     async def carry(self, answering: Awaitable[object]) -> None:
@@ -107,15 +108,15 @@ class EventWriter:
             self._decision = event.decision
         elif isinstance(event, AttemptStarted):
             self.dispatched = True
-            self._announcement = event
+            self._announcements[event.number] = event
         elif isinstance(event, AttemptDiscarded):
             await self._write_discarded(event)
         elif isinstance(event, Finished):
             await self._write_finished(event)
 
     async def _write_deltas(self, event: Deltas) -> None:
-        if self._announcement is not None:
-            await self._announce()
+        if event.attempt in self._announcements:
+            await self._announce(event.attempt)
             self._first_sequences[event.attempt] = self._sequence + 1
         for delta in event.deltas:
             self._sequence += 1
@@ -140,14 +141,15 @@ class EventWriter:
             # Only the status, so that the client's own retries stay possible.
             return
         if event.error is None:
-            await self._announce()
+            answered = event.receipt.answered_by
+            await self._announce(answered.number if answered is not None else 0)
         else:
             await self._send_decision()
         await self._send(finished_response(self._next(), event))
 
-    async def _announce(self) -> None:
+    async def _announce(self, attempt: int) -> None:
         await self._send_decision()
-        started, self._announcement = self._announcement, None
+        started = self._announcements.pop(attempt, None)
         if started is not None:
             await self._send(
                 router_service_pb2.StreamCompleteResponse(

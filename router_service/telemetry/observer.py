@@ -134,6 +134,8 @@ class CallObserver:
             return "fallback"
         if AttemptReason.ESCALATION in reasons:
             return "escalation"
+        if AttemptReason.HEDGE in reasons:
+            return "hedge"
         if any(attempt.outcome is AttemptOutcome.ERROR for attempt in self._ended.values()):
             return "error"
         if len(self._ended) < len(self._started):

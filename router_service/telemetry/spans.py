@@ -28,6 +28,7 @@ _EVENT_NAMES = {
     AttemptReason.RETRY: semconv.EVENT_RETRY,
     AttemptReason.FALLBACK: semconv.EVENT_FALLBACK,
     AttemptReason.ESCALATION: semconv.EVENT_ESCALATE,
+    AttemptReason.HEDGE: semconv.EVENT_HEDGE,
 }
 _REJECTION_REASONS = frozenset(RejectionReason)
 _NO_PARAMETERS = Parameters()
@@ -228,6 +229,8 @@ def _request(call: Call, parameters: Parameters, started: AttemptStarted) -> Att
         semconv.ATTEMPT_NUMBER: started.number,
         semconv.ATTEMPT_REASON: started.reason.value,
     }
+    if started.continues:
+        attributes[semconv.ATTEMPT_CONTINUES] = started.continues
     if deployment.server_address:
         attributes[semconv.SERVER_ADDRESS] = deployment.server_address
         attributes[semconv.SERVER_PORT] = deployment.server_port

@@ -156,3 +156,13 @@ def test_new_credentials_end_the_cooldowns_of_refused_ones(book):
     fail(book, fault(UpstreamFault.SERVER, status=503), times=5, deployment="b")
     book.forgive_credentials(frozenset({"a", "b"}))
     assert set(book.cooling()) == {"b"}
+
+
+def test_a_conclusion_from_failures_is_a_guess_and_the_providers_word_is_none(book):
+    fail(book, fault(UpstreamFault.SERVER, status=503), times=5, deployment="failing")
+    fail(book, fault(UpstreamFault.RATE_LIMITED, status=429), deployment="limited")
+    fail(book, fault(UpstreamFault.RATE_LIMITED, status=429, retry_after=30.0), deployment="told")
+    fail(book, fault(UpstreamFault.AUTH, status=401), deployment="keyless")
+    fail(book, fault(UpstreamFault.QUOTA, status=429), deployment="used-up")
+    guesses = {name for name, cooling in book.cooling().items() if cooling.is_guess}
+    assert guesses == {"failing", "limited"}

@@ -1,5 +1,7 @@
 """Retrying one deployment: how often, and how long to wait."""
 
+from dataclasses import dataclass
+
 import pytest
 
 from router_service.domain.error import UpstreamError, UpstreamFault
@@ -29,8 +31,23 @@ def failing(times, error):
     return attempt, tries
 
 
-def plan(waits, *, retries=TWO_RETRIES, time_left=60.0, allowed=True, random=0.5):
-    return RetryPlan(retries, time_left=lambda: time_left, allowed=lambda: allowed, random=lambda: random, sleep=waits)
+def plan(waits, *, retries=TWO_RETRIES, time_left=60.0, random=0.5, **more):
+    retry_plan = RetryPlan(retries, time_left=lambda: time_left, random=lambda: random, sleep=waits)
+    return Planned(retry_plan, **more)
+
+
+@dataclass
+class Planned:
+    plan: RetryPlan
+    allowed: bool = True
+    asked: int = 0
+
+    def _may_repeat(self):
+        self.asked += 1
+        return self.allowed
+
+    async def run(self, attempt, **more):
+        return await self.plan.run(attempt, may_repeat=self._may_repeat, **more)
 
 
 async def test_a_passing_fault_is_tried_again_after_a_jittered_growing_wait():

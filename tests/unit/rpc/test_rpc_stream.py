@@ -7,7 +7,7 @@ import grpc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rpc_samples import DECISION, FAILED, LARGE, RECEIPT, SMALL
+from rpc_samples import DECISION, FAILED, LARGE, RECEIPT, SMALL, SUCCEEDED
 
 from llmrouter.v1 import router_service_pb2
 from router_service.domain.chat import FinishReason, Message, Role, TextPart
@@ -94,7 +94,17 @@ async def test_only_the_attempt_whose_output_follows_is_announced() -> None:
 
 
 async def test_an_answer_without_output_still_has_decision_attempt_and_end() -> None:
-    assert kinds(await written(DECIDED, started(1), FINISHED)) == ["decision", "attempt_started", "finished"]
+    sent = await written(DECIDED, started(1), started(2, LARGE), FINISHED)
+
+    assert kinds(sent) == ["decision", "attempt_started", "finished"]
+    assert sent[1].attempt_started.attempt == 2
+
+
+async def test_of_two_attempts_at_once_the_one_that_is_heard_is_announced() -> None:
+    sent = await written(DECIDED, started(1), started(2, LARGE), said(1, "a"), said(1, "b"))
+
+    assert kinds(sent) == ["decision", "attempt_started", "text_delta", "text_delta"]
+    assert sent[1].attempt_started.attempt == 1
 
 
 async def test_a_call_that_failed_before_any_dispatch_has_a_status_only() -> None:
@@ -145,7 +155,8 @@ def test_any_legal_run_of_events_gives_a_legal_stream(pieces: list[list[list[Tex
         events += [Deltas(attempt=number, deltas=read) for read in reads]
         if reads and number < len(pieces):
             events.append(AttemptDiscarded(attempt=number, reason="GATE"))
-    events.append(FINISHED if answered else FAILURE)
+    answer = replace(SUCCEEDED, number=len(pieces))
+    events.append(replace(FINISHED, receipt=replace(RECEIPT, attempts=(answer,))) if answered else FAILURE)
 
     sent = asyncio.run(written(*events))
 

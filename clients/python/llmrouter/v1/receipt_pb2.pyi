@@ -279,6 +279,7 @@ class Attempt(message.Message):
     UPSTREAM_REQUEST_ID_FIELD_NUMBER: builtins.int
     RESPONSE_MODEL_FIELD_NUMBER: builtins.int
     COST_FIELD_NUMBER: builtins.int
+    CONTINUES_ATTEMPT_FIELD_NUMBER: builtins.int
     number: builtins.int
     """number from 1."""
     attempt_id: builtins.str
@@ -305,6 +306,8 @@ class Attempt(message.Message):
     """upstream_request_id as the provider named the call."""
     response_model: builtins.str
     """response_model as the provider reported it."""
+    continues_attempt: builtins.int
+    """continues_attempt is the attempt from whose output this one went on; 0 where it began anew."""
     @builtins.property
     def usage(self) -> chat_pb2.Usage:
         """usage reported or estimated; unset where nothing is known."""
@@ -346,10 +349,11 @@ class Attempt(message.Message):
         upstream_request_id: builtins.str = ...,
         response_model: builtins.str = ...,
         cost: CostBreakdown | None = ...,
+        continues_attempt: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_cost_nano_usd", b"_cost_nano_usd", "cost", b"cost", "cost_nano_usd", b"cost_nano_usd", "duration", b"duration", "started_at", b"started_at", "time_to_first_output", b"time_to_first_output", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_cost_nano_usd", b"_cost_nano_usd", "attempt_id", b"attempt_id", "cost", b"cost", "cost_nano_usd", b"cost_nano_usd", "cost_status", b"cost_status", "deployment", b"deployment", "duration", b"duration", "error_message", b"error_message", "error_type", b"error_type", "model", b"model", "number", b"number", "outcome", b"outcome", "provider", b"provider", "reason", b"reason", "response_model", b"response_model", "started_at", b"started_at", "time_to_first_output", b"time_to_first_output", "upstream_request_id", b"upstream_request_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_cost_nano_usd", b"_cost_nano_usd", "attempt_id", b"attempt_id", "continues_attempt", b"continues_attempt", "cost", b"cost", "cost_nano_usd", b"cost_nano_usd", "cost_status", b"cost_status", "deployment", b"deployment", "duration", b"duration", "error_message", b"error_message", "error_type", b"error_type", "model", b"model", "number", b"number", "outcome", b"outcome", "provider", b"provider", "reason", b"reason", "response_model", b"response_model", "started_at", b"started_at", "time_to_first_output", b"time_to_first_output", "upstream_request_id", b"upstream_request_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost_nano_usd: _TypeAlias = typing.Literal["cost_nano_usd"]  # noqa: Y015
     _WhichOneofArgType__cost_nano_usd: _TypeAlias = typing.Literal["_cost_nano_usd", b"_cost_nano_usd"]  # noqa: Y015

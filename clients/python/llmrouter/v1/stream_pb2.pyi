@@ -29,6 +29,7 @@ class AttemptStarted(message.Message):
     MODEL_FIELD_NUMBER: builtins.int
     PROVIDER_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    CONTINUES_ATTEMPT_FIELD_NUMBER: builtins.int
     attempt: builtins.int
     """attempt number, from 1."""
     deployment: builtins.str
@@ -39,6 +40,8 @@ class AttemptStarted(message.Message):
     """provider that answers."""
     reason: receipt_pb2.AttemptReason.ValueType
     """reason the attempt was made."""
+    continues_attempt: builtins.int
+    """continues_attempt is the attempt from whose output this one goes on; 0 where it begins anew."""
     def __init__(
         self,
         *,
@@ -47,10 +50,11 @@ class AttemptStarted(message.Message):
         model: builtins.str = ...,
         provider: builtins.str = ...,
         reason: receipt_pb2.AttemptReason.ValueType = ...,
+        continues_attempt: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "deployment", b"deployment", "model", b"model", "provider", b"provider", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "continues_attempt", b"continues_attempt", "deployment", b"deployment", "model", b"model", "provider", b"provider", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -140,7 +144,9 @@ class ToolCallDelta(message.Message):
 
 @typing.final
 class AttemptDiscarded(message.Message):
-    """AttemptDiscarded takes back what an attempt said. Sent only to callers that set accept_discard."""
+    """AttemptDiscarded takes back what an attempt said, with all that went on from it. Sent only to callers that set
+    accept_discard.
+    """
 
     DESCRIPTOR: descriptor.Descriptor
 
