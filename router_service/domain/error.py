@@ -7,6 +7,10 @@ RouterError
 ├── InvalidDecisionToken     foreign, damaged, stale, or for another request
 ├── AttemptsFailed           every attempt failed, with the reason of the last one
 ├── Overloaded               a limit of ours
+├── LimitReached             a request, token or concurrency limit
+├── BudgetSpent              a budget has no room for the attempt
+├── IdempotencyConflict      a call under the same key runs elsewhere
+├── AlreadyExists            a call under the same key has finished; its answer is not kept
 ├── Draining                 shutting down
 ├── DeadlineExceeded         the caller's deadline passed
 └── Cancelled                the caller left
@@ -43,6 +47,8 @@ class Reason(StrEnum):
     OVERLOADED = "OVERLOADED"
     RATE_LIMITED = "RATE_LIMITED"
     BUDGET_EXHAUSTED = "BUDGET_EXHAUSTED"
+    IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
+    ALREADY_EXISTS = "ALREADY_EXISTS"
     UNAUTHENTICATED = "UNAUTHENTICATED"
     PERMISSION_DENIED = "PERMISSION_DENIED"
     INTERNAL = "INTERNAL"
@@ -119,6 +125,40 @@ class Overloaded(RouterError):
     """Too many calls at once."""
 
     reason = Reason.OVERLOADED
+
+
+class LimitReached(RouterError):
+    """A request, token or concurrency limit has no room; `retry_after` is `None` where waiting does not help.
+
+    `metadata` has `limit` (its name), `scope`, `unit`, `amount` and `used`.
+    """
+
+    reason = Reason.RATE_LIMITED
+
+
+class BudgetSpent(RouterError):
+    """A hard budget has no room for the attempt; `retry_after` is when its period ends.
+
+    `metadata` has `budget` (its name), `scope`, `unit`, `amount` and `used`.
+    """
+
+    reason = Reason.BUDGET_EXHAUSTED
+
+
+class IdempotencyConflict(RouterError):
+    """A call under the same idempotency key runs in another process; `retry_after` says when to ask again."""
+
+    reason = Reason.IDEMPOTENCY_CONFLICT
+
+
+class AlreadyExists(RouterError):
+    """The call under this idempotency key has finished and its answer is not kept; `receipt` is what it left."""
+
+    reason = Reason.ALREADY_EXISTS
+
+    def __init__(self, message: str, *, receipt: bytes) -> None:
+        super().__init__(message)
+        self.receipt = receipt
 
 
 class Draining(RouterError):
@@ -222,6 +262,8 @@ STATUS_NAMES: dict[Reason, str] = {
     Reason.OVERLOADED: "RESOURCE_EXHAUSTED",
     Reason.RATE_LIMITED: "RESOURCE_EXHAUSTED",
     Reason.BUDGET_EXHAUSTED: "RESOURCE_EXHAUSTED",
+    Reason.IDEMPOTENCY_CONFLICT: "ABORTED",
+    Reason.ALREADY_EXISTS: "ALREADY_EXISTS",
     Reason.UNAUTHENTICATED: "UNAUTHENTICATED",
     Reason.PERMISSION_DENIED: "PERMISSION_DENIED",
     Reason.INTERNAL: "INTERNAL",

@@ -121,6 +121,14 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """ERROR_REASON_INTERNAL: a defect of the router; the request id finds it in the log. INTERNAL.
     Example: {"reason": "INTERNAL", "metadata": {"request_id": "r-1"}}
     """
+    ERROR_REASON_IDEMPOTENCY_CONFLICT: _ErrorReason.ValueType  # 24
+    """ERROR_REASON_IDEMPOTENCY_CONFLICT: a call under the same key runs elsewhere; RetryInfo says when to ask again. ABORTED.
+    Example: {"reason": "IDEMPOTENCY_CONFLICT", "metadata": {}}
+    """
+    ERROR_REASON_ALREADY_EXISTS: _ErrorReason.ValueType  # 25
+    """ERROR_REASON_ALREADY_EXISTS: the call under the same key has finished, its answer is not kept. ALREADY_EXISTS.
+    Example: {"reason": "ALREADY_EXISTS", "metadata": {}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the reason in google.rpc.ErrorInfo (domain "llmrouter"): the name without its ERROR_REASON_ prefix."""
@@ -219,6 +227,14 @@ Example: {"reason": "PERMISSION_DENIED", "metadata": {"model": "gpt-4o"}}
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 23
 """ERROR_REASON_INTERNAL: a defect of the router; the request id finds it in the log. INTERNAL.
 Example: {"reason": "INTERNAL", "metadata": {"request_id": "r-1"}}
+"""
+ERROR_REASON_IDEMPOTENCY_CONFLICT: ErrorReason.ValueType  # 24
+"""ERROR_REASON_IDEMPOTENCY_CONFLICT: a call under the same key runs elsewhere; RetryInfo says when to ask again. ABORTED.
+Example: {"reason": "IDEMPOTENCY_CONFLICT", "metadata": {}}
+"""
+ERROR_REASON_ALREADY_EXISTS: ErrorReason.ValueType  # 25
+"""ERROR_REASON_ALREADY_EXISTS: the call under the same key has finished, its answer is not kept. ALREADY_EXISTS.
+Example: {"reason": "ALREADY_EXISTS", "metadata": {}}
 """
 
 @typing.final
