@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import TypeVar
@@ -92,7 +93,7 @@ def _meter(rule: Limit | Budget, values: dict[Dimension, str]) -> Meter:
         kind = Kind.SLOTS if rule.unit is Unit.CONCURRENT else Kind.WINDOW
         cap, span, enforced = rule.amount, round(rule.window * MICROSECONDS), True
     shared = [(dimension, values[dimension]) for dimension in rule.scope.per]
-    named = "\x1f".join([rule.name, str(kind.value), str(span), *(f"{name}={value}" for name, value in shared)])
+    named = json.dumps([rule.name, kind.value, span, shared])
     return Meter(
         # Hashed: names of tenants and features, which callers choose, are not for the server to read or to parse.
         key=blake2b(named.encode(), digest_size=16).hexdigest(),

@@ -67,7 +67,7 @@ class SharedMeters:
         self._born: bytes | None = None
         self._greeting: asyncio.Task[None] | None = None
         self._dropped = 0
-        redis.when_back(lambda: None if self._start_flushing() else None)
+        redis.when_back(self._start_flushing)
 
     @property
     def waiting(self) -> int:

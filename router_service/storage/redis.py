@@ -59,7 +59,7 @@ class RedisConnection:
             retry=Retry(NoBackoff(), 0),
         )
         self._redis = Redis(connection_pool=pool)
-        self._back: list[Callable[[], None]] = []
+        self._back: list[Callable[[], object]] = []
         self._probing: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -68,7 +68,7 @@ class RedisConnection:
         """Whether commands are sent; otherwise they fail at once."""
         return self._probing is None
 
-    def when_back(self, callback: Callable[[], None]) -> None:
+    def when_back(self, callback: Callable[[], object]) -> None:
         """Have this called each time that the server can be used again. It must not raise."""
         self._back.append(callback)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.postgres_server import PostgresMissing, PostgresServer, postgres_server
+from benchmarks.redis_server import RedisMissing, RedisServer, redis_server
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +18,26 @@ def postgres() -> Iterator[PostgresServer]:
         with postgres_server() as server:
             yield server
     except PostgresMissing as missing:
+        absent(missing)
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[RedisServer]:
+    """A running Redis that tests share, each in a namespace of its own. As `postgres` where it is not installed."""
+    try:
+        with redis_server() as server:
+            yield server
+    except RedisMissing as missing:
+        absent(missing)
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """A running Redis that a test may kill, pause and restart."""
+    try:
+        with redis_server() as server:
+            yield server
+    except RedisMissing as missing:
         absent(missing)
 
 
