@@ -45,13 +45,13 @@ class SharedMeters:
     """`Meters` in Redis. Make it inside a running event loop.
 
     Settlements are queued and sent in batches, in order, each batch exactly once; while the server is away they wait.
-    `on_empty` is awaited when the server turns out to know nothing, as after a restart without its data: time to
-    `raise_spend` from the ledger.
+    `on_new_data` is awaited when the server's data is not what this process last counted in: at first, and after a
+    restart that lost it. It is the time to `raise_spend` to what the ledger knows.
     """
 
-    def __init__(self, redis: RedisConnection, *, on_empty: Callable[[], Awaitable[None]] | None = None) -> None:
+    def __init__(self, redis: RedisConnection, *, on_new_data: Callable[[], Awaitable[None]] | None = None) -> None:
         self._redis = redis
-        self._on_empty = on_empty
+        self._on_new_data = on_new_data
         self._writer = f"{redis.prefix}writer:{secrets.token_hex(8)}"
         self._leases = f"{redis.prefix}leases"
         self._records = f"{redis.prefix}hold:"
@@ -78,7 +78,7 @@ class SharedMeters:
         taken = await self._try(ident, charges, lease, note)
         if taken.blocks and self.waiting:
             # What this process has settled may be the room that was missing.
-            await asyncio.wait({self._start_flushing()})
+            await self.flush()
             taken = await self._try(ident, charges, lease, note)
         return taken
 
@@ -106,6 +106,10 @@ class SharedMeters:
         self._queue.append(settlement)
         if self._redis.available:
             self._start_flushing()
+
+    async def flush(self) -> None:
+        """Wait until the server has all settlements, or is away."""
+        await asyncio.wait({self._start_flushing()})
 
     async def sweep(self) -> list[Lapse]:
         try:
@@ -166,20 +170,18 @@ class SharedMeters:
         return Taken(readings, tuple(blocks))
 
     async def _greet(self) -> None:
-        """Learn the mark of the server's data; where it has none, have the counters rebuilt and set one."""
+        """Get to know data that is not what this process last counted in: have it completed, then remember its mark."""
         try:
+            await self._redis.command("SET", self._born_key, secrets.token_hex(8), "NX")
             mark = await self._redis.command("GET", self._born_key)
-            if mark is None:
-                logger.warning("redis holds no counters; budgets are rebuilt from the ledger where there is one")
-                if self._on_empty is not None:
-                    await self._on_empty()
-                await self._redis.command("SET", self._born_key, secrets.token_hex(8), "NX")
-                mark = await self._redis.command("GET", self._born_key)
-            self._born = mark
+            if self._on_new_data is not None:
+                await self._on_new_data()
+            if mark == await self._redis.command("GET", self._born_key):
+                self._born = mark
         except (RedisAway, MetersAway):
             return  # the next answer shows it again
         except Exception:
-            logger.exception("budgets could not be rebuilt")
+            logger.exception("budgets could not be rebuilt from the ledger; this is tried again at the next call")
 
     def _start_flushing(self) -> asyncio.Task[None]:
         if self._flushing is None or self._flushing.done():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,8 +25,8 @@ class ClockedRedis(RedisConnection):
     """A connection whose scripts read the time from a key that the test sets."""
 
     def script(self, text: str) -> AsyncScript:
-        told = f"(function() local at = redis.call('GET', '{self.prefix}clock') return {{at / 1000000, at % 1000000}} end)()"
-        told = told.replace("at / 1000000", "math.floor(at / 1000000)")
+        read = f"local at = redis.call('GET', '{self.prefix}clock')"
+        told = f"(function() {read} return {{math.floor(at / 1000000), at % 1000000}} end)()"
         return super().script(text.replace("redis.call('TIME')", told))
 
 
@@ -65,9 +64,7 @@ class Counters:
     async def counted(self) -> None:
         """Wait until everything settled is counted."""
         if isinstance(self.meters, SharedMeters):
-            async with asyncio.timeout(10):
-                while self.meters.waiting:
-                    await asyncio.sleep(0)
+            await self.meters.flush()
 
     def limiter(self, *rules: Limit | Budget) -> Limiter:
         limits = tuple(rule for rule in rules if isinstance(rule, Limit))
