@@ -172,12 +172,13 @@ class SharedMeters:
     async def _greet(self) -> None:
         """Get to know data that is not what this process last counted in: have it completed, then remember its mark."""
         try:
-            await self._redis.command("SET", self._born_key, secrets.token_hex(8), "NX")
-            mark = await self._redis.command("GET", self._born_key)
-            if self._on_new_data is not None:
-                await self._on_new_data()
-            if mark == await self._redis.command("GET", self._born_key):
-                self._born = mark
+            mark = None
+            while mark is None or mark != await self._redis.command("GET", self._born_key):
+                await self._redis.command("SET", self._born_key, secrets.token_hex(8), "NX")
+                mark = await self._redis.command("GET", self._born_key)
+                if self._on_new_data is not None:
+                    await self._on_new_data()
+            self._born = mark
         except (RedisAway, MetersAway):
             return  # the next answer shows it again
         except Exception:
