@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
 
-_PROBE_FIRST = 0.25
+_PROBE_FIRST = 0.05
 _PROBE_LONGEST = 5.0
 
 
@@ -38,7 +38,7 @@ class RedisOptions:
     """
 
     url: str
-    timeout: float = 0.1
+    timeout: float = 0.25
     max_connections: int = 32
     namespace: str = "llmrouter"
 

@@ -20,8 +20,8 @@ from router_service.limits.shared import SharedMeters
 from router_service.storage.redis import RedisConnection, RedisOptions
 from tests.contract.limits.counters import CALLER, budget, concurrent, hold, requests, tokens
 
-TIMEOUT = 0.1
-SLACK = 0.4
+TIMEOUT = 0.4
+SLACK = 2.0
 USD = 10**9
 
 
@@ -225,8 +225,8 @@ async def test_a_restart_between_two_calls_is_no_outage(own_redis: RedisServer) 
 async def test_a_slow_server_that_answers_in_time_is_waited_for(own_redis: RedisServer) -> None:
     async with replica(own_redis, requests(10)) as one:
         await one.limiter.enter(CALLER)
-        own_redis.send("CLIENT", "PAUSE", "40", "ALL")
-        assert 0.02 < await timed(one.limiter) < TIMEOUT
+        own_redis.send("CLIENT", "PAUSE", "100", "ALL")
+        assert 0.05 < await timed(one.limiter) < TIMEOUT + SLACK
         assert one.connection.available
 
 
