@@ -33,7 +33,7 @@ class Adopted:
     """A dead process's folder, which is ours now, with nothing open in it.
 
     `lock` is its open lock. `orphans` are the intents that this sweep brought to an end: what they hold on budgets can
-    be let go. `torn` and `damaged` are lines, as `segment.Scan` counts them.
+    be let go. `torn` and `damaged` count lines, as `segment.Scan` finds them.
     """
 
     folder: Path
@@ -67,7 +67,7 @@ def _swept(folder: Path, lock: int) -> Adopted:
     torn = damaged = 0
     for scanned in scans(folder):
         torn += scanned.torn
-        damaged += scanned.damaged
+        damaged += len(scanned.damaged)
         for record in scanned.records:
             match record:
                 case AttemptIntent():

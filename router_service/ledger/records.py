@@ -279,8 +279,8 @@ def attempt_terminal(
         process=process,
         error_type=attempt.error_type,
         finish_reason=attempt.finish_reason.value if attempt.finish_reason is not None else "",
-        upstream_request_id=attempt.upstream_request_id[:_LONGEST_UPSTREAM_TEXT],
-        response_model=attempt.response_model[:_LONGEST_UPSTREAM_TEXT],
+        upstream_request_id=_bounded(attempt.upstream_request_id),
+        response_model=_bounded(attempt.response_model),
         input_tokens=usage.input_tokens if usage is not None else None,
         output_tokens=usage.output_tokens if usage is not None else None,
         cached_input_tokens=usage.cached_input_tokens if usage is not None else None,
@@ -342,6 +342,12 @@ def terminal_status(cost_status: CostStatus, usage: Usage | None) -> TerminalSta
 
 def _recorded(labels: Mapping[str, str], names: frozenset[str]) -> dict[str, str]:
     return {name: value for name, value in labels.items() if name in names}
+
+
+def _bounded(text: str) -> str:
+    """What an upstream calls something, as far as it fits and as far as it is text at all."""
+    text = text[:_LONGEST_UPSTREAM_TEXT]
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _us(seconds: float) -> int:

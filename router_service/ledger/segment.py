@@ -31,13 +31,13 @@ class Scan:
     """What a stretch of a segment holds.
 
     `end` is the offset behind the last whole line. `torn` counts writes that were never completed, as a crash or a full
-    disk leaves them: nobody relied on those. `damaged` counts lines that were whole once and cannot be read any more.
+    disk leaves them: nobody relied on those. `damaged` are lines that were whole once and cannot be read any more.
     """
 
     records: list[Record] = field(default_factory=list)
     end: int = 0
     torn: int = 0
-    damaged: int = 0
+    damaged: list[bytes] = field(default_factory=list)
 
 
 def line(record: Record) -> bytes:
@@ -105,4 +105,4 @@ def _take(raw: bytes, found: Scan) -> None:
             raise ValueError("the checksum does not fit")
         found.records.append(_decode(text))
     except (ValueError, msgspec.MsgspecError):
-        found.damaged += 1
+        found.damaged.append(raw + b"\n")

@@ -16,6 +16,7 @@ from router_service.ledger.records import AttemptIntent, AttemptTerminal, Operat
 from router_service.ledger.segment import line, segment_path, segments
 from router_service.simulator import Simulator
 
+TESTS = Path(__file__).parents[2]
 BY_HAND = JournalLimits(sync_interval=3600)
 
 
@@ -113,7 +114,12 @@ async def test_kill_minus_nine_under_load_loses_no_record_of_an_attempt(tmp_path
         for life in range(3):
             received = provider.journal.received
             child = await asyncio.create_subprocess_exec(
-                sys.executable, load, tmp_path, f"router-{life}", f"{provider.url('openai')}/chat/completions"
+                sys.executable,
+                load,
+                tmp_path,
+                f"router-{life}",
+                f"{provider.url('openai')}/chat/completions",
+                env=os.environ | {"PYTHONPATH": str(TESTS)},
             )
             await provider.journal.wait_for(lambda _, after=received: provider.journal.received >= after + 150, 30)
             child.send_signal(signal.SIGKILL)

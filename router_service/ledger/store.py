@@ -1,0 +1,232 @@
+"""Where the ledger's rows are kept for good: SQLite or PostgreSQL, through one set of statements.
+
+Adding is idempotent, so that a journal may be shipped again from any earlier position: of the two halves of a row each
+is written once. Only a sweep's ending gives way, to the router's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+import msgspec
+
+from router_service.domain.money import CostStatus
+from router_service.ledger.records import (
+    AttemptIntent,
+    AttemptTerminal,
+    OperationClosed,
+    OperationOpened,
+    Record,
+    TerminalStatus,
+    Writer,
+)
+from router_service.storage.database import Database, Value
+from router_service.storage.migrate import migrate
+
+_DELETED_AT_ONCE = 5_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orphan:
+    """An attempt that a sweep brought to an end, and what budgets and limits still hold for it."""
+
+    attempt_id: str
+    operation_id: str
+    reserved_nano_usd: int | None
+    reserved_tokens: int | None
+
+
+def orphan_of(intent: AttemptIntent) -> Orphan:
+    """An attempt whose intent has no end."""
+    return Orphan(
+        attempt_id=intent.attempt_id,
+        operation_id=intent.operation_id,
+        reserved_nano_usd=intent.reserved_nano_usd,
+        reserved_tokens=intent.reserved_tokens,
+    )
+
+
+class LedgerStore(Protocol):
+    """Keeps the ledger. Every method raises `StorageUnavailable` where later may help, else `StorageError`."""
+
+    async def prepare(self) -> None:
+        """Bring the store to the shape this version needs."""
+        ...
+
+    async def check(self) -> None:
+        """Raise `StorageError` where the store could not keep any record now."""
+        ...
+
+    async def add(self, records: Sequence[Record]) -> None:
+        """Keep records, all or none; those that are kept already change nothing."""
+        ...
+
+    async def sweep(self, before_us: int) -> list[Orphan]:
+        """End, as `indeterminate`, what began before then and has not ended: its router and journal are gone."""
+        ...
+
+    async def forget(self, before_us: int) -> int:
+        """Delete calls and attempts that began before then; returns how many rows."""
+        ...
+
+
+class SqlLedgerStore:
+    """The ledger in a database. The database is the caller's to close."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def prepare(self) -> None:
+        await migrate(self._database)
+
+    async def check(self) -> None:
+        await self._database.fetch("SELECT 1 FROM ledger_operations LIMIT 1")
+        await self._database.fetch("SELECT 1 FROM ledger_attempts LIMIT 1")
+
+    async def add(self, records: Sequence[Record]) -> None:
+        opened, closed, intents, terminals = _sorted(records)
+        async with self._database.transaction() as transaction:
+            for statement, rows in ((_OPENED, opened), (_CLOSED, closed), (_INTENT, intents), (_TERMINAL, terminals)):
+                if rows:
+                    await transaction.execute_many(statement, rows)
+
+    async def sweep(self, before_us: int) -> list[Orphan]:
+        async with self._database.transaction() as transaction:
+            rows = await transaction.fetch(_SWEEP_ATTEMPTS, before_us)
+            await transaction.execute(_SWEEP_OPERATIONS, before_us)
+        return [
+            Orphan(attempt_id=row[0], operation_id=row[1], reserved_nano_usd=row[2], reserved_tokens=row[3])
+            for row in rows
+        ]
+
+    async def forget(self, before_us: int) -> int:
+        """In steps, so that no step keeps other writers waiting for long."""
+        total = 0
+        for statement in (_FORGET_ATTEMPTS, _FORGET_OPERATIONS):
+            while deleted := await self._database.execute(statement, before_us, _DELETED_AT_ONCE):
+                total += deleted
+        return total
+
+
+def day_of(started_us: int) -> str:
+    """The UTC day of a time, such as "2026-11-25"."""
+    return datetime.fromtimestamp(started_us // 1_000_000, UTC).strftime("%Y-%m-%d")
+
+
+_Rows = list[tuple[Value, ...]]
+
+
+def _sorted(records: Iterable[Record]) -> tuple[_Rows, _Rows, _Rows, _Rows]:
+    opened: _Rows = []
+    closed: _Rows = []
+    intents: _Rows = []
+    terminals: _Rows = []
+    days: dict[int, str] = {}
+    for record in records:
+        match record:
+            case OperationOpened():
+                opened.append(_opened(record, days))
+            case OperationClosed():
+                closed.append(_values(record))
+            case AttemptIntent():
+                intents.append(_values(record))
+            case AttemptTerminal():
+                terminals.append(_values(record))
+    return opened, closed, intents, terminals
+
+
+def _opened(record: OperationOpened, days: dict[int, str]) -> tuple[Value, ...]:
+    number = record.started_us // 86_400_000_000
+    day = days.get(number)
+    if day is None:
+        day = days[number] = day_of(record.started_us)
+    return (*_values(record), day)
+
+
+def _values(record: Record) -> tuple[Value, ...]:
+    return tuple(one if one is None else _value(one) for one in msgspec.structs.astuple(record))
+
+
+def _value(value: object) -> Value:
+    if isinstance(value, str):
+        # PostgreSQL keeps no NUL in a text.
+        return value.replace("\x00", "\ufffd") if "\x00" in value else value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(_value(msgspec.json.encode(value).decode()))
+
+
+def _upsert(table: str, columns: Sequence[str], key: str, updated: Sequence[str], where: str) -> str:
+    marks = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
+    changes = ", ".join(f"{name} = excluded.{name}" for name in updated)
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks}) "  # noqa: S608 - names of this file only
+        f"ON CONFLICT ({key}) DO UPDATE SET {changes} WHERE {where}"
+    )
+
+
+def _columns(kind: type[Record]) -> list[str]:
+    return ["closed_by" if name == "writer" else name for name in kind.__struct_fields__]
+
+
+def _unended(table: str) -> str:
+    return (
+        f"{table}.closed_by IS NULL OR "
+        f"({table}.closed_by = '{Writer.SWEEP}' AND excluded.closed_by = '{Writer.ROUTER}')"
+    )
+
+
+_OPENED_COLUMNS = [*_columns(OperationOpened), "day"]
+_CLOSED_COLUMNS = _columns(OperationClosed)
+_INTENT_COLUMNS = _columns(AttemptIntent)
+_TERMINAL_COLUMNS = _columns(AttemptTerminal)
+
+_OPENED = _upsert(
+    "ledger_operations", _OPENED_COLUMNS, "operation_id", _OPENED_COLUMNS[1:], "ledger_operations.started_us = 0"
+)
+_CLOSED = _upsert(
+    "ledger_operations", _CLOSED_COLUMNS, "operation_id", _CLOSED_COLUMNS[1:], _unended("ledger_operations")
+)
+_HELD = ["reserved_nano_usd", "reserved_tokens"]
+_INTENT = _upsert(
+    "ledger_attempts",
+    _INTENT_COLUMNS,
+    "attempt_id",
+    _HELD,
+    " OR ".join(f"(ledger_attempts.{name} IS NULL AND excluded.{name} IS NOT NULL)" for name in _HELD),
+)
+_TERMINAL = _upsert(
+    "ledger_attempts",
+    _TERMINAL_COLUMNS,
+    "attempt_id",
+    [name for name in _TERMINAL_COLUMNS if name not in _INTENT_COLUMNS or name == "price_version"],
+    _unended("ledger_attempts"),
+)
+
+_SWEEP_ATTEMPTS = f"""
+UPDATE ledger_attempts
+SET status = '{TerminalStatus.INDETERMINATE}', cost_status = '{CostStatus.INDETERMINATE}', outcome = 'unknown',
+    error_type = 'router_lost', closed_by = '{Writer.SWEEP}'
+WHERE closed_by IS NULL AND started_us < $1
+RETURNING attempt_id, operation_id, reserved_nano_usd, reserved_tokens
+"""  # noqa: S608 - names of this file only
+
+_SWEEP_OPERATIONS = f"""
+UPDATE ledger_operations
+SET status = 'UNAVAILABLE', error_reason = 'ROUTER_LOST', cost_status = '{CostStatus.INDETERMINATE}',
+    closed_by = '{Writer.SWEEP}'
+WHERE closed_by IS NULL AND started_us < $1
+"""  # noqa: S608 - names of this file only
+
+_FORGET = """
+DELETE FROM {table} WHERE {key} IN (
+    SELECT {key} FROM {table} WHERE started_us < $1 ORDER BY started_us LIMIT $2
+)
+"""
+_FORGET_ATTEMPTS = _FORGET.format(table="ledger_attempts", key="attempt_id")
+_FORGET_OPERATIONS = _FORGET.format(table="ledger_operations", key="operation_id")
