@@ -86,11 +86,9 @@ def _swept(folder: Path, lock: int) -> Adopted:
 
 
 def _add_segment(folder: Path, data: bytes) -> None:
-    """A whole segment or none: what is only half there when this process dies is not a segment."""
+    """A whole segment or none: what is only half there when this process dies is not a segment. It need not reach the
+    disk at once: should the machine die, the next sweep comes to the same ends."""
     number = 1 + max(map(segment_number, segments(folder)), default=0)
     draft = folder / "draft"
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    draft.write_bytes(data)
     draft.rename(segment_path(folder, number))

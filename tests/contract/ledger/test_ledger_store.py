@@ -17,7 +17,8 @@ DAY_US = 86_400_000_000
 
 async def attempts(database):
     return await database.fetch(
-        "SELECT attempt_id, status, closed_by, cost_nano_usd, reserved_nano_usd FROM ledger_attempts ORDER BY attempt_id"
+        "SELECT attempt_id, status, closed_by, cost_nano_usd, reserved_nano_usd FROM ledger_attempts "
+        "ORDER BY attempt_id"
     )
 
 
@@ -46,7 +47,8 @@ async def test_every_column_comes_back(store, database):
     )
     await store.add([record])
     [row] = await database.fetch(
-        "SELECT key_id, needs, labels, asked_output_tokens, stream, complexity, max_cost_nano_usd FROM ledger_operations"
+        "SELECT key_id, needs, labels, asked_output_tokens, stream, complexity, max_cost_nano_usd "
+        "FROM ledger_operations"
     )
     assert row == ("k1", "tools,vision", '{"team":"blue"}', 700, 1, "simple", None)
 
@@ -70,7 +72,13 @@ async def test_the_routers_word_beats_a_sweeps_in_whatever_order_they_come(store
     for number, order in enumerate(itertools.permutations(range(5))):
         operation_id, attempt_id = f"op-{number:03}", f"op-{number:03}-1"
         begun = intent(attempt_id, reserved_nano_usd=9)
-        records = [begun, swept_terminal(begun), terminal(attempt_id), closed(operation_id), swept_closing(operation_id)]
+        records = [
+            begun,
+            swept_terminal(begun),
+            terminal(attempt_id),
+            closed(operation_id),
+            swept_closing(operation_id),
+        ]
         await store.add([opened(operation_id)])
         for position in order:
             await store.add([records[position]])

@@ -122,7 +122,8 @@ def test_ends_wait_in_memory_while_the_disk_is_full_and_are_written_after_it(jou
 
 
 def test_an_intent_that_was_refused_is_not_in_the_journal_wherever_its_write_stopped(tmp_path, full_disk):
-    for space in range(len(line(intent("op-2-1")))):
+    length = len(line(intent("op-2-1")))
+    for space in (0, 1, 8, 9, 17, 18, 19, length // 2, length - 2, length - 1):
         journal = Journal(tmp_path, f"router-{space}", limits=BY_HAND)
         journal.intent(intent("op-1-1"))
         full_disk(segments(journal.folder)[-1].stat().st_size + space)
