@@ -67,17 +67,18 @@ class Attempts:
         """
         deployment = candidate.deployment
         progress = _begin(run, candidate, reason, prefix)
-        await run.tell(
-            AttemptStarted(
-                number=progress.number,
-                attempt_id=progress.attempt_id,
-                deployment=deployment,
-                reason=reason,
-                started_at=progress.started_at,
-                max_output_tokens=progress.max_output_tokens,
-                continues=progress.continues,
-            )
+        started = AttemptStarted(
+            number=progress.number,
+            attempt_id=progress.attempt_id,
+            deployment=deployment,
+            reason=reason,
+            started_at=progress.started_at,
+            max_output_tokens=progress.max_output_tokens,
+            continues=progress.continues,
         )
+        await run.tell(started)
+        # Nothing waits from here on: what is intended is either recorded as ended, or the process died.
+        run.intend(started)
         dispatch = self._health.dispatched(deployment.id)
         reply = Reply()
         try:

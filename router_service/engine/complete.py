@@ -16,6 +16,7 @@ from router_service.domain.policy import RetryAllowance
 from router_service.domain.receipt import Answer, Receipt
 from router_service.domain.upstream import Provider
 from router_service.engine.attempts import Attempts
+from router_service.engine.book import Book, NoBook
 from router_service.engine.chain import Chain
 from router_service.engine.ending import departure
 from router_service.engine.health import HealthBook
@@ -63,6 +64,7 @@ class Engine:
         receipts: ReceiptStore,
         clock: Clock,
         random: Callable[[], float],
+        book: Book | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._runtime = runtime
@@ -71,6 +73,7 @@ class Engine:
         self._receipts = receipts
         self._clock = clock
         self._random = random
+        self._book: Book = book or NoBook()
         self._sleep = sleep
         self._observations = Observations()
         self._retry_budgets = RetryBudgets(clock.monotonic)
@@ -90,7 +93,7 @@ class Engine:
     async def route(self, call: Call) -> Decision:
         """Decide only: no upstream is called. Observers see it as a call without attempts. Raises `RouterError`."""
         runtime = self._runtime
-        run = self._begin(call, runtime, _to_nobody)
+        run = self._begin(call, runtime, _to_nobody, NoBook())
         try:
             decision = await self._decide(call, runtime)
             await run.decided(decision)
@@ -131,7 +134,8 @@ class Engine:
         before it. On cancellation the call is accounted for, then `CancelledError` goes on.
         """
         runtime = self._runtime
-        run = self._begin(call, runtime, emit)
+        self._book.admit()
+        run = self._begin(call, runtime, emit, self._book)
         try:
             await run.decided(await self._decide(call, runtime))
             answered = await self._answer(run, runtime)
@@ -150,11 +154,12 @@ class Engine:
         assert finished.finish_reason is not None
         return Answer(message=finished.message, finish_reason=finished.finish_reason, receipt=finished.receipt)
 
-    def _begin(self, call: Call, runtime: Runtime, emit: Emit) -> CallRun:
+    def _begin(self, call: Call, runtime: Runtime, emit: Emit, book: Book) -> CallRun:
         deadline = call.deadline
         if deadline is None:
             deadline = self._clock.monotonic() + runtime.default_deadline
-        return CallRun(call, deadline=deadline, clock=self._clock, observer=self._observe(call), emit=emit)
+        observer = self._observe(call)
+        return CallRun(call, deadline=deadline, clock=self._clock, observer=observer, emit=emit, book=book)
 
     async def _decide(self, call: Call, runtime: Runtime) -> Decision:
         table = runtime.table

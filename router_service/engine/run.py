@@ -13,6 +13,7 @@ from router_service.domain.error import STATUS_NAMES, Reason, RouterError
 from router_service.domain.event import (
     AttemptDiscarded,
     AttemptFinished,
+    AttemptStarted,
     CallStarted,
     Decided,
     Delta,
@@ -25,6 +26,7 @@ from router_service.domain.event import (
 from router_service.domain.money import Usage
 from router_service.domain.receipt import Attempt, Receipt
 from router_service.domain.upstream import Reply
+from router_service.engine.book import Book
 from router_service.engine.transcript import Transcript
 from router_service.spend.cost import baseline_cost, total_cost
 
@@ -52,7 +54,9 @@ class CallRun:
     `deadline` is on the monotonic clock.
     """
 
-    def __init__(self, call: Call, *, deadline: float, clock: Clock, observer: Observer, emit: Emit) -> None:
+    def __init__(
+        self, call: Call, *, deadline: float, clock: Clock, observer: Observer, emit: Emit, book: Book
+    ) -> None:
         self.call = call
         self.deadline = deadline
         self.clock = clock
@@ -66,6 +70,8 @@ class CallRun:
         self.started_at = clock.wall()
         self._began = clock.monotonic()
         self._emit = emit
+        self._book = book
+        self._is_opened = False
         observer(CallStarted(call=call, started_at=self.started_at))
 
     def time_left(self) -> float:
@@ -78,8 +84,9 @@ class CallRun:
         await self._emit(event)
 
     async def decided(self, decision: Decision) -> None:
-        """Keep and announce the decision."""
+        """Keep, record and announce the decision."""
         self.decision = decision
+        self._open()
         await self.tell(Decided(decision=decision, duration=self.clock.monotonic() - self._began))
 
     def next_number(self) -> int:
@@ -101,25 +108,37 @@ class CallRun:
         shown.add(attempt, deltas)
         await self.tell(Deltas(attempt=attempt, deltas=deltas))
 
+    def intend(self, started: AttemptStarted) -> None:
+        """Record an attempt before it can cost anything. Raises `RouterError` where that is not possible."""
+        self._book.intend(self.operation_id, started)
+
     async def announce(self, finished: Finished) -> None:
         """Tell the caller that the call ended; observers know already."""
         await self._emit(finished)
 
     def attempted(self, attempt: Attempt) -> None:
-        """Keep a finished attempt. Only observers hear of it, so that accounting never waits for a reader."""
+        """Keep and record a finished attempt. Only observers hear of it: accounting never waits for a reader."""
         self.attempts.append(attempt)
+        self._book.ended(self.operation_id, attempt)
         self.observer(AttemptFinished(attempt=attempt))
 
     def finish(self, answered: Answered | None, error: RouterError | None) -> Finished:
-        """Close the account, with the answer or the error, and show it to the observer."""
+        """Close the account, with the answer or the error, record it and show it to the observer."""
         finished = Finished(
             receipt=self._receipt(answered, error),
             message=self._message(answered) if answered is not None else None,
             finish_reason=answered.reply.finish_reason if answered is not None else None,
             error=error,
         )
+        self._open()
+        self._book.closed(self.operation_id, finished.receipt)
         self.observer(finished)
         return finished
+
+    def _open(self) -> None:
+        if not self._is_opened:
+            self._is_opened = True
+            self._book.opened(self.call, self.decision, operation_id=self.operation_id, started_at=self.started_at)
 
     def _message(self, answered: Answered) -> Message:
         """The whole answer, also where several attempts said a part of it each."""
