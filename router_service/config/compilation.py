@@ -15,6 +15,7 @@ from router_service.config.configuration import (
     Configuration,
     DecisionTokenSettings,
     ProviderSettings,
+    RedisSettings,
     Secret,
     ServerSettings,
     TelemetrySettings,
@@ -22,6 +23,7 @@ from router_service.config.configuration import (
 )
 from router_service.config.document import Document
 from router_service.config.endpoint import completed
+from router_service.config.limits_compilation import deployment_rates, limit_rules
 from router_service.config.policy_shape import HedgeShape, PolicyShape, RangeShape, RuleShape, TextShape, WhenShape
 from router_service.config.references import vendor_of
 from router_service.config.secret import EnvironmentSecret, FileSecret, LiteralSecret
@@ -106,6 +108,9 @@ class Compiler:
             features=features,
             policies=policies,
             default_policy=default_policy,
+            limits=limit_rules(document),
+            deployment_rates=deployment_rates(document),
+            redis=self._redis(),
             watched_files=self._watched(providers),
         )
 
@@ -216,6 +221,16 @@ class Compiler:
             metrics_interval=shape.metrics_interval,
             mirror_cost_keys=shape.mirror_cost_keys,
         )
+
+    def _redis(self) -> RedisSettings | None:
+        if self._document.redis is None:
+            return None
+        shape = self._document.redis.usable
+        if shape.url is None:
+            url: Secret = EnvironmentSecret("REDIS_URL", self._environ)
+        else:
+            url = self._secret(("redis", "url"), shape.url)
+        return RedisSettings(url=url, **shape.model_dump(exclude={"url"}))
 
     def _decision_tokens(self) -> DecisionTokenSettings:
         shape = self._document.decision_tokens.usable

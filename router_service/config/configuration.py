@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from router_service.domain.deployment import Deployment
+from router_service.domain.limit import DeploymentRate, LimitRules
 from router_service.domain.policy import Feature, Policy, RetryAllowance
 from router_service.domain.vendor import OnCancel, Quirks
 
@@ -95,6 +96,17 @@ class DecisionTokenSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RedisSettings:
+    """The Redis that replicas share counters in; `timeout` is in seconds, `replicas` how many routers share it."""
+
+    url: Secret
+    namespace: str = "llmrouter"
+    timeout: float = 0.25
+    max_connections: int = 32
+    replicas: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
     """Everything from the file (or the environment), checked and compiled.
 
@@ -114,4 +126,7 @@ class Configuration:
     features: Mapping[str, Feature]
     policies: Mapping[str, Policy]
     default_policy: str
+    limits: LimitRules = LimitRules()
+    deployment_rates: Mapping[str, DeploymentRate] = field(default_factory=dict)
+    redis: RedisSettings | None = None
     watched_files: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from router_service.config.limits_shape import BudgetShape, LimitShape, RedisShape
 from router_service.config.policy_shape import FileShape, PolicyShape, RetryBudgetShape, RuleShape
 from router_service.config.shape import (
     DecisionTokensShape,
@@ -65,6 +66,9 @@ class Document:
     providers: Mapping[str, Piece[ProviderShape]]
     models: Mapping[str, Piece[ModelShape]]
     features: Mapping[str, Piece[FeatureShape]]
+    limits: Mapping[str, Piece[LimitShape]]
+    budgets: Mapping[str, Piece[BudgetShape]]
+    redis: Piece[RedisShape] | None
     policies: Mapping[str, PolicyPiece]
     default_policy: str | None
 
@@ -95,6 +99,9 @@ def check(source: Source) -> Document:
         providers=checker.named(ProviderShape, "providers"),
         models=checker.named(ModelShape, "models"),
         features=checker.named(FeatureShape, "features"),
+        limits=checker.named(LimitShape, "limits"),
+        budgets=checker.named(BudgetShape, "budgets"),
+        redis=checker.piece(RedisShape, data["redis"], ("redis",)) if "redis" in data else None,
         policies={name: checker.policy(raw, ("policies", name)) for name, raw in checker.mapping("policies").items()},
         default_policy=default_policy,
     )

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from router_service.config.compilation import Catalogue, Compiler
 from router_service.config.configuration import Configuration
 from router_service.config.document import check
+from router_service.config.limits_compilation import check_limits
 from router_service.config.problem import ConfigurationError, Problem
 from router_service.config.references import check_references
 from router_service.config.source import Source, parse
@@ -44,6 +45,7 @@ def _unreadable(path: Path, message: str, fix: str) -> ConfigurationError:
 def _compiled(source: Source, catalogue: Catalogue, environ: Mapping[str, str], file: Path | None) -> Configuration:
     document = check(source)
     check_references(source, document, file.parent if file else Path())
+    check_limits(source, document, environ)
     if source.problems:
         raise ConfigurationError(source.problems)
     compiler = Compiler(source, document, catalogue=catalogue, environ=environ, file=file)

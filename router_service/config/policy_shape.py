@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
+from router_service.config.limits_shape import BudgetShape, LimitShape, RedisShape
 from router_service.config.quantity import Count, CountFromZero, Duration, NanoUsd, Timeout, refuse
 from router_service.config.shape import (
     SOME_TEXTS_SCHEMA,
@@ -265,6 +266,15 @@ class FileShape(Shape):
     models: dict[str, ModelShape] = Field(description="Deployments: a name of your choice, and what it is.")
     features: dict[str, FeatureShape | None] = Field(
         default_factory=dict, description="Token limits and defaults per product feature."
+    )
+    limits: dict[str, LimitShape] = Field(
+        default_factory=dict, description="Limits on requests, tokens and concurrent calls, by a name of your choice."
+    )
+    budgets: dict[str, BudgetShape] = Field(
+        default_factory=dict, description="What may be spent, by a name of your choice."
+    )
+    redis: RedisShape | None = Field(
+        default=None, description="Where replicas share counters. Default: each router counts by itself."
     )
     policies: dict[str, PolicyShape] = Field(description="How calls are routed, by name.")
     default_policy: str | None = Field(

@@ -289,6 +289,11 @@ class ModelShape(Shape):
     region: str | None = Field(default=None, description="Where prompts are processed. Default: the provider's.")
     retention: Retention | None = Field(default=None, description="How long prompts are kept. Default: the provider's.")
     weight: float = Field(default=1.0, gt=0, description="Share under the strategy `weighted`, more than 0.")
+    rpm: Count | None = Field(
+        default=None, description="Requests per minute that the provider allows; then others are asked first. From 1."
+    )
+    tpm: Count | None = Field(default=None, description="Tokens per minute that the provider allows. From 1.")
+    max_concurrent: Count | None = Field(default=None, description="Calls at once that the provider allows. From 1.")
 
 
 class ParametersShape(Shape):

@@ -42,8 +42,8 @@ class BudgetMode(StrEnum):
     DEGRADE = "degrade"
 
 
-class WhenAway(StrEnum):
-    """What a limit does while the shared counters cannot be reached: count in this process alone, or refuse."""
+class FailMode(StrEnum):
+    """What a rule does while the shared counters cannot be reached: count in this process alone, or refuse."""
 
     OPEN = "open"
     CLOSED = "closed"
@@ -89,7 +89,7 @@ class Limit:
     amount: int
     window: float = 0.0
     scope: Scope = Scope()
-    when_away: WhenAway = WhenAway.OPEN
+    fail: FailMode = FailMode.OPEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ class Budget:
     scope: Scope = Scope()
     mode: BudgetMode = BudgetMode.HARD
     degrade_from: float | None = None
-    when_away: WhenAway = WhenAway.OPEN
+    fail: FailMode = FailMode.OPEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

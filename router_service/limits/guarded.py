@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from router_service.domain.limit import WhenAway
+from router_service.domain.limit import FailMode
 from router_service.limits.local import LocalMeters
 from router_service.limits.meters import Charge, Kind, Lapse, Meter, MetersAway, Settlement, SpendFloor, Taken
 from router_service.limits.periods import PERIODS, period_number
@@ -15,7 +15,7 @@ _REMEMBERED = 100_000
 
 
 class GuardedMeters:
-    """`Meters` that answer also while Redis is away, as each rule says with `when_away`.
+    """`Meters` that answer also while Redis is away, as each rule says with `fail`.
 
     `open` counts in this process against its share of the cap: the cap (of a budget: what was left of it when the
     server last answered) divided by the number of `replicas`, for limits at least 1. `closed` raises `MetersAway`.
@@ -50,7 +50,7 @@ class GuardedMeters:
         return taken
 
     def _take_share(self, ident: str, charges: Sequence[Charge], lease: float, note: bytes) -> Taken:
-        if any(meter.enforced and meter.rule.when_away is WhenAway.CLOSED for meter, _ in charges):
+        if any(meter.enforced and meter.rule.fail is FailMode.CLOSED for meter, _ in charges):
             self._forget(ident, charges, lease)
             raise MetersAway
         if self._local is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from router_service.domain.error import BudgetSpent, LimitReached, Overloaded, RouterError
-from router_service.domain.limit import Budget, Limit, Unit, WhenAway
+from router_service.domain.limit import Budget, FailMode, Limit, Unit
 from router_service.limits.meters import MICROSECONDS, NEVER, Charge, Meter, Reading
 
 _AWAY_RETRY = 1.0
@@ -67,7 +67,7 @@ def _budget_spent(
 
 def counters_away(meters: Iterable[Meter]) -> RouterError:
     """The counters cannot be reached, and one of these rules says to refuse then."""
-    closed = [one.rule.name for one in meters if one.enforced and one.rule.when_away is WhenAway.CLOSED]
+    closed = [one.rule.name for one in meters if one.enforced and one.rule.fail is FailMode.CLOSED]
     named = f", and {closed[0]} lets nothing through without them" if closed else ""
     message = f"Limits cannot be checked: their counters in Redis cannot be reached{named}. Try again."
     return Overloaded(message, retry_after=_AWAY_RETRY, metadata={"limit": closed[0]} if closed else None)

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -18,6 +17,8 @@ from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import RedisError
+
+from router_service.config.configuration import RedisSettings
 
 logger = logging.getLogger(__name__)
 
@@ -29,33 +30,23 @@ class RedisAway(Exception):
     """The server cannot be used now. Whether the command was carried out is not known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RedisOptions:
-    """Where the server is (`url` as in `redis://`, `rediss://` or `unix://`) and what it may cost.
+class RedisConnection:
+    """Commands for one server. `sleep` is the pause between probes. Make it inside a running event loop.
 
-    `timeout` bounds every command, in seconds, the connecting included. All keys begin with `{namespace}:`, in braces
-    so that a cluster keeps them in one slot: scripts touch several.
+    The settings' timeout bounds every command, the connecting included. All keys begin with `prefix`: the namespace in
+    braces, so that a cluster keeps them in one slot, for scripts touch several.
     """
 
-    url: str
-    timeout: float = 0.25
-    max_connections: int = 32
-    namespace: str = "llmrouter"
-
-
-class RedisConnection:
-    """Commands for one server. `sleep` is the pause between probes. Make it inside a running event loop."""
-
-    def __init__(self, options: RedisOptions, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        self.prefix = f"{{{options.namespace}}}:"
-        self._timeout = options.timeout
+    def __init__(self, settings: RedisSettings, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self.prefix = f"{{{settings.namespace}}}:"
+        self._timeout = settings.timeout
         self._sleep = sleep
         pool = BlockingConnectionPool.from_url(
-            options.url,
-            max_connections=options.max_connections,
-            timeout=options.timeout,
-            socket_timeout=options.timeout,
-            socket_connect_timeout=options.timeout,
+            settings.url.reveal(),
+            max_connections=settings.max_connections,
+            timeout=settings.timeout,
+            socket_timeout=settings.timeout,
+            socket_connect_timeout=settings.timeout,
             retry=Retry(NoBackoff(), 0),
         )
         self._redis = Redis(connection_pool=pool)
@@ -110,7 +101,7 @@ class RedisConnection:
 
     def _broke(self, exc: Exception) -> None:
         if self._probing is None and not self._closed:
-            logger.warning("redis is away: %s; limits follow `when_away` until it is back", type(exc).__name__)
+            logger.warning("redis is away: %s; what needs it follows its `fail` until it is back", type(exc).__name__)
             self._probing = asyncio.create_task(self._probe())
 
     async def _probe(self) -> None:

@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 
 from redis.commands.core import AsyncScript
 
+from router_service.config.configuration import RedisSettings
+from router_service.config.secret import LiteralSecret
 from router_service.domain.limit import Budget, Dimension, Limit, LimitRules, Period, Scope, Subject, Unit
 from router_service.limits.limiter import Entry, Hold, Limiter
 from router_service.limits.local import LocalMeters
 from router_service.limits.meters import Meters
 from router_service.limits.shared import SharedMeters
-from router_service.storage.redis import RedisConnection, RedisOptions
+from router_service.storage.redis import RedisConnection
 
 NOON = datetime(2026, 11, 25, 12, 30, tzinfo=UTC).timestamp()
 CALLER = Subject(tenant="acme", key="k1", feature="chat", tier="free")
@@ -47,7 +49,7 @@ class Counters:
     async def connect(self) -> SharedMeters:
         """What another replica counts with."""
         assert self._url is not None
-        options = RedisOptions(url=self._url, namespace=self.namespace, timeout=5.0)
+        options = RedisSettings(url=LiteralSecret(self._url), namespace=self.namespace, timeout=5.0)
         connection = ClockedRedis(options)
         self._opened.append(connection)
         await connection.command("SET", f"{connection.prefix}clock", round(self.now * 1_000_000))

@@ -11,13 +11,15 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.redis_server import RedisServer
+from router_service.config.configuration import RedisSettings
+from router_service.config.secret import LiteralSecret
 from router_service.domain.error import BudgetSpent, LimitReached, Overloaded
-from router_service.domain.limit import LimitRules, SettledSpend, WhenAway
+from router_service.domain.limit import FailMode, LimitRules, SettledSpend
 from router_service.limits.guarded import GuardedMeters
 from router_service.limits.limiter import Limiter
 from router_service.limits.local import LocalMeters
 from router_service.limits.shared import SharedMeters
-from router_service.storage.redis import RedisConnection, RedisOptions
+from router_service.storage.redis import RedisConnection
 from tests.contract.limits.counters import CALLER, budget, concurrent, hold, requests, tokens
 
 TIMEOUT = 0.4
@@ -30,7 +32,7 @@ class Replica:
 
     def __init__(self, url: str, rules: LimitRules, replicas: int) -> None:
         self.probe = asyncio.Event()
-        self.connection = RedisConnection(RedisOptions(url=url, timeout=TIMEOUT), sleep=self._sleep)
+        self.connection = RedisConnection(RedisSettings(url=LiteralSecret(url), timeout=TIMEOUT), sleep=self._sleep)
         self.shared = SharedMeters(self.connection, on_new_data=self._rebuild)
         guarded = GuardedMeters(
             self.shared, local=lambda: LocalMeters(time.monotonic, time.time), replicas=replicas, wall=time.time
@@ -149,7 +151,7 @@ async def test_open_limits_let_a_replicas_share_through(own_redis: RedisServer, 
 
 @OUTAGES
 async def test_closed_limits_let_nothing_through_and_say_why(own_redis: RedisServer, outage: Outage) -> None:
-    async with replica(own_redis, replace(requests(10), when_away=WhenAway.CLOSED)) as one:
+    async with replica(own_redis, replace(requests(10), fail=FailMode.CLOSED)) as one:
         await timed(one.limiter)
         outage(own_redis)
         with pytest.raises(Overloaded, match="cannot be reached, and rate lets nothing through") as caught:
@@ -176,7 +178,7 @@ async def test_nothing_that_was_settled_meanwhile_is_lost(own_redis: RedisServer
 
 @OUTAGES
 async def test_a_hold_that_the_server_carried_out_unheard_is_given_back(own_redis: RedisServer, outage: Outage) -> None:
-    async with replica(own_redis, replace(budget(100), when_away=WhenAway.CLOSED)) as one:
+    async with replica(own_redis, replace(budget(100), fail=FailMode.CLOSED)) as one:
         await hold(one.limiter, nano_usd=10)
         outage(own_redis)
         with pytest.raises(Overloaded):
@@ -214,7 +216,7 @@ async def test_a_restart_without_data_has_the_budgets_rebuilt(own_redis: RedisSe
 
 
 async def test_a_restart_between_two_calls_is_no_outage(own_redis: RedisServer) -> None:
-    async with replica(own_redis, replace(requests(10), when_away=WhenAway.CLOSED)) as one:
+    async with replica(own_redis, replace(requests(10), fail=FailMode.CLOSED)) as one:
         await one.limiter.enter(CALLER)
         own_redis.kill()
         own_redis.start()
