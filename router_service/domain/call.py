@@ -44,11 +44,13 @@ class Call:
     """One call as it entered the router.
 
     `deadline` is on the monotonic clock of the event loop, in seconds; `None` where the caller set none.
-    `stream` says whether the caller reads events. `trace_id` is hex, empty where the call is not traced.
+    `stream` says whether the caller reads events. `trace_id` is hex, empty where the call is not traced. `principal` is
+    the public id of the API key, or what else names the caller; limits and budgets may be scoped to it.
     """
 
     request_id: str
     tenant: str
+    principal: str = ""
     caller: Caller
     chat: Chat
     wishes: Wishes = Wishes()

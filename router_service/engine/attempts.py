@@ -19,6 +19,7 @@ from router_service.engine.hedge import Claim
 from router_service.engine.run import Answered, CallRun
 from router_service.engine.taxonomy import TAXONOMY
 from router_service.engine.watchdog import Watchdog
+from router_service.limits.limiter import Hold
 from router_service.routing.tokens import estimate_text_tokens
 from router_service.spend.cost import attempt_cost
 
@@ -36,6 +37,7 @@ class _Progress:
     started_at: float
     began: float
     max_output_tokens: int | None
+    hold: Hold | None = None
     continues: int = 0
     continuation: Continuation | None = None
     first_output_at: float | None = None
@@ -61,12 +63,20 @@ class Attempts:
         prefix: str = "",
         claim: Claim | None = None,
     ) -> Answered:
-        """One attempt; its record is on `run` however it ends. Raises `UpstreamError`.
+        """One attempt; its record is on `run` however it ends. Raises `UpstreamError`; before it was dispatched also
+        `LimitReached` and `BudgetSpent`, where a limit or budget has no room for it, and `Overloaded`.
 
         Given a `prefix`, it goes on from what the caller sees. `claim` is asked with the first output.
         """
         deployment = candidate.deployment
-        progress = _begin(run, candidate, reason, prefix)
+        number = run.next_number()
+        output_limit = _output_limit(candidate, prefix)
+        try:
+            hold = await _hold(run, candidate, number, output_limit)
+        except BaseException:
+            run.give_back(number)
+            raise
+        progress = _begin(run, number, reason, prefix, output_limit, hold)
         started = AttemptStarted(
             number=progress.number,
             attempt_id=progress.attempt_id,
@@ -76,9 +86,14 @@ class Attempts:
             max_output_tokens=progress.max_output_tokens,
             continues=progress.continues,
         )
-        await run.tell(started)
-        # Nothing waits from here on: what is intended is either recorded as ended, or the process died.
-        run.intend(started)
+        try:
+            await run.tell(started)
+            # Nothing waits from here on: what is intended is either recorded as ended, or the process died.
+            run.intend(started)
+        except BaseException:
+            if run.charges is not None and hold is not None:
+                run.charges.give_back(hold)
+            raise
         dispatch = self._health.dispatched(deployment.id)
         reply = Reply()
         try:
@@ -216,26 +231,49 @@ class Attempts:
             continues=progress.continues,
         )
         run.attempted(attempt)
+        if run.charges is not None and progress.hold is not None:
+            run.charges.settle(progress.hold, attempt)
         return attempt
 
 
-def _begin(run: CallRun, candidate: Candidate, reason: AttemptReason, prefix: str) -> _Progress:
-    """An attempt that begins now; one with a `prefix` may say only what is left of the token limit."""
-    number = run.next_number()
+def _attempt_id(run: CallRun, number: int) -> str:
+    return f"{run.operation_id}-{number}"
+
+
+def _output_limit(candidate: Candidate, prefix: str) -> int | None:
+    """The token limit of an attempt; one with a `prefix` may say only what is left of it."""
+    applied = candidate.token_limit.applied
+    return applied if applied is None or not prefix else max(1, applied - estimate_text_tokens(prefix))
+
+
+async def _hold(run: CallRun, candidate: Candidate, number: int, output_limit: int | None) -> Hold | None:
+    if run.charges is None or run.decision is None:
+        return None
+    return await run.charges.hold(
+        candidate,
+        _attempt_id(run, number),
+        input_tokens=run.decision.signals.input_tokens,
+        max_output_tokens=output_limit,
+    )
+
+
+def _begin(
+    run: CallRun, number: int, reason: AttemptReason, prefix: str, output_limit: int | None, hold: Hold | None
+) -> _Progress:
+    """An attempt that begins now."""
     progress = _Progress(
         number=number,
-        attempt_id=f"{run.operation_id}-{number}",
+        attempt_id=_attempt_id(run, number),
         reason=reason,
         started_at=run.clock.wall(),
         began=run.clock.monotonic(),
-        max_output_tokens=candidate.token_limit.applied,
+        max_output_tokens=output_limit,
+        hold=hold,
     )
     if prefix:
         progress.continues = run.transcript.last
         progress.continuation = Continuation(prefix)
         run.transcript.join(number)
-        if progress.max_output_tokens is not None:
-            progress.max_output_tokens = max(1, progress.max_output_tokens - estimate_text_tokens(prefix))
     return progress
 
 

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import NoReturn
 
 from router_service.domain.decision import Candidate
 from router_service.domain.deployment import Deployment
-from router_service.domain.error import DeadlineExceeded, RouterError, UpstreamError, UpstreamFault
+from router_service.domain.error import (
+    BudgetSpent,
+    DeadlineExceeded,
+    LimitReached,
+    RouterError,
+    UpstreamError,
+    UpstreamFault,
+)
 from router_service.domain.policy import Hedge, Recovery
 from router_service.domain.receipt import AttemptOutcome, AttemptReason
 from router_service.engine.attempts import Attempts
@@ -74,6 +82,9 @@ class Chain:
                 return await self._ask(candidate)
             except UpstreamError:
                 candidate = self._next()
+            except (LimitReached, BudgetSpent) as refusal:
+                # Another model may have a limit of its own, and a cheaper one may fit what is left of a budget.
+                candidate = self._pick() or self._give_up(refusal)
 
     async def _ask(
         self, candidate: Candidate, *, claim: Claim | None = None, reason: AttemptReason | None = None
@@ -153,14 +164,27 @@ class Chain:
         may_go_on = failed.deployment.id in self._refuse_prefill or may_fall_back(
             error, on_content_filter=self._policy.fallback_on_content_filter
         )
-        if not may_go_on or not self._attempts_left or self._run.time_left() < LEAST_TIME_FOR_AN_ATTEMPT:
+        candidate = None
+        if may_go_on and self._attempts_left and self._run.time_left() >= LEAST_TIME_FOR_AN_ATTEMPT:
+            candidate = self._pick()
+        if candidate is None:
             raise self._failed() from error
+        return candidate
+
+    def _pick(self) -> Candidate | None:
+        """The first in the queue whose provider may be asked, again if need be; `None` where there is none."""
         while self._queue:
             candidate = self._queue.pop(0)
             provider = candidate.deployment.provider
             if provider not in self._providers_asked or self._budgets.may_repeat(provider, self._run.call.tenant):
                 return candidate
-        raise self._failed() from error
+        return None
+
+    def _give_up(self, refusal: RouterError) -> NoReturn:
+        """Nobody is left, and the last one was not asked for a limit or budget of ours."""
+        if self._failures:
+            raise self._failed() from refusal
+        raise refusal
 
     def _failed(self) -> RouterError:
         last = self._failures[-1]

@@ -18,6 +18,7 @@ from router_service.domain.upstream import Provider
 from router_service.engine.attempts import Attempts
 from router_service.engine.book import Book, NoBook
 from router_service.engine.chain import Chain
+from router_service.engine.charges import enter, unlimited
 from router_service.engine.ending import departure
 from router_service.engine.health import HealthBook
 from router_service.engine.hedge import HedgePurse
@@ -27,6 +28,7 @@ from router_service.engine.retry import RetryPlan, Sleep
 from router_service.engine.retry_budget import RetryBudgets
 from router_service.engine.run import Answered, CallRun, Clock
 from router_service.engine.token import TokenSigner
+from router_service.limits.limiter import Limiter
 from router_service.routing.assess import assess
 from router_service.routing.decide import decide
 from router_service.routing.table import RoutingTable
@@ -64,6 +66,7 @@ class Engine:
         receipts: ReceiptStore,
         clock: Clock,
         random: Callable[[], float],
+        limiter: Limiter | None = None,
         book: Book | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -73,6 +76,7 @@ class Engine:
         self._receipts = receipts
         self._clock = clock
         self._random = random
+        self._limiter = limiter or unlimited(clock.monotonic, clock.wall)
         self._book: Book = book or NoBook()
         self._sleep = sleep
         self._observations = Observations()
@@ -137,7 +141,8 @@ class Engine:
         self._book.admit()
         run = self._begin(call, runtime, emit, self._book)
         try:
-            await run.decided(await self._decide(call, runtime))
+            charges = run.charges = await enter(self._limiter, call, run.time_left())
+            await run.decided(await self._decide(call, runtime, prefer_cheaper=charges.prefers_cheaper))
             answered = await self._answer(run, runtime)
         except asyncio.CancelledError:
             self._close(run, None, departure(run))
@@ -161,7 +166,7 @@ class Engine:
         observer = self._observe(call)
         return CallRun(call, deadline=deadline, clock=self._clock, observer=observer, emit=emit, book=book)
 
-    async def _decide(self, call: Call, runtime: Runtime) -> Decision:
+    async def _decide(self, call: Call, runtime: Runtime, *, prefer_cheaper: bool = False) -> Decision:
         table = runtime.table
         if sum(len(message.text) for message in call.chat.messages) > _COUNT_ON_LOOP_CHARACTERS:
             signals = await asyncio.to_thread(assess, call, table)
@@ -172,6 +177,7 @@ class Engine:
             first_token_latency=self._observations.first_token_latency,
             expected_output=self._observations.expected_output,
             conversation_deployment=self._observations.conversation_deployment(call),
+            prefer_cheaper=prefer_cheaper,
         )
         decision = decide(call, signals, table, world)
         if call.wishes.decision_token:
@@ -202,6 +208,8 @@ class Engine:
         return answered
 
     def _close(self, run: CallRun, answered: Answered | None, error: RouterError | None) -> Finished:
+        if run.charges is not None:
+            run.charges.leave()
         finished = run.finish(answered, error)
         self._receipts.put(finished.receipt)
         return finished

@@ -27,6 +27,7 @@ from router_service.domain.money import Usage
 from router_service.domain.receipt import Attempt, Receipt
 from router_service.domain.upstream import Reply
 from router_service.engine.book import Book
+from router_service.engine.charges import Charges
 from router_service.engine.transcript import Transcript
 from router_service.spend.cost import baseline_cost, total_cost
 
@@ -71,6 +72,7 @@ class CallRun:
         self._began = clock.monotonic()
         self._emit = emit
         self._book = book
+        self.charges: Charges | None = None
         self._is_opened = False
         observer(CallStarted(call=call, started_at=self.started_at))
 
@@ -93,6 +95,11 @@ class CallRun:
         """The number of an attempt that begins now."""
         self.attempts_begun += 1
         return self.attempts_begun
+
+    def give_back(self, number: int) -> None:
+        """The attempt of this number was not made after all."""
+        if number == self.attempts_begun:
+            self.attempts_begun -= 1
 
     def heard(self, at: float) -> None:
         """An attempt's first output arrived. A caller that reads no stream hears only the attempt that answers."""
@@ -130,8 +137,10 @@ class CallRun:
             finish_reason=answered.reply.finish_reason if answered is not None else None,
             error=error,
         )
-        self._open()
-        self._book.closed(self.operation_id, finished.receipt)
+        if self.charges is not None:
+            # Calls that a limit refused at the door are counted, not recorded: there may be any number of them.
+            self._open()
+            self._book.closed(self.operation_id, finished.receipt)
         self.observer(finished)
         return finished
 

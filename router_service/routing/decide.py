@@ -75,9 +75,13 @@ def decide(call: Call, signals: Signals, table: RoutingTable, world: World) -> D
         raise _nobody_left(choice, rejections)
 
     strategy = rule.strategy if rule else Strategy.ORDER
+    if world.prefer_cheaper:
+        strategy = Strategy.CHEAPEST
     sticky = rule.sticky if rule and rule.sticky is not StickyKey.NONE else policy.sticky
     order = ranked(eligible, strategy, world.first_token_latency, lambda: sticky_key(call, sticky))
     cause = f"{choice.cause}; {strategy}" if rule else choice.cause
+    if world.prefer_cheaper:
+        cause += "; cheaper first, for a budget is spent so far"
     if served_by is not None and order[0].deployment.id != served_by:
         order = kept_first(order, served_by)
     if served_by is not None and order[0].deployment.id == served_by:

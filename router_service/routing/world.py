@@ -23,10 +23,12 @@ class Cooling:
 class World:
     """Health and experience. `cooling` and `first_token_latency` (rolling mean, in seconds) are by deployment id,
     `expected_output` (rolling mean, in tokens) is by feature. `conversation_deployment` is the id of the deployment
-    that served this conversation's last turn, `None` where there is none.
+    that served this conversation's last turn, `None` where there is none. `prefer_cheaper` says that a budget is spent
+    so far that cost comes before the rule's order.
     """
 
     cooling: Mapping[str, Cooling] = field(default_factory=dict)
     first_token_latency: Mapping[str, float] = field(default_factory=dict)
     expected_output: Mapping[str, float] = field(default_factory=dict)
     conversation_deployment: str | None = None
+    prefer_cheaper: bool = False

@@ -1,0 +1,91 @@
+"""What a call and its attempts count against limits and budgets: reserved before, settled after."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from router_service.domain.call import Call
+from router_service.domain.decision import Candidate
+from router_service.domain.limit import LimitRules, Subject
+from router_service.domain.money import CostStatus, Usage
+from router_service.domain.receipt import Attempt
+from router_service.limits.limiter import Entry, Hold, Limiter
+from router_service.limits.local import LocalMeters
+from router_service.spend.cost import cost
+
+# What is held for an answer whose length nobody bounds, in tokens. A longer one overspends by the rest.
+_UNBOUNDED_OUTPUT = 4096
+# Prompts are estimated; what is held for one covers an estimate that is this much too low.
+_INPUT_MARGIN = 1.25
+# An owner that says nothing for so long after its deadline is gone, in seconds.
+_GONE_AFTER = 60.0
+
+
+class Charges:
+    """One call's. `leave` it however it ends; `settle` every hold. Neither waits nor fails."""
+
+    def __init__(self, limiter: Limiter, entry: Entry, lease: float) -> None:
+        self._limiter = limiter
+        self._entry = entry
+        self._lease = lease
+
+    @property
+    def prefers_cheaper(self) -> bool:
+        """Whether a budget is spent so far that cheaper candidates are wanted."""
+        return self._entry.degraded
+
+    @property
+    def overspent(self) -> tuple[str, ...]:
+        """The soft budgets that are spent."""
+        return self._entry.overspent
+
+    async def hold(
+        self, candidate: Candidate, attempt_id: str, *, input_tokens: int, max_output_tokens: int | None
+    ) -> Hold:
+        """Reserve what an attempt may use at most, on every limit and budget it touches. Raises `RouterError`."""
+        usage = Usage(
+            input_tokens=math.ceil(input_tokens * _INPUT_MARGIN),
+            output_tokens=_UNBOUNDED_OUTPUT if max_output_tokens is None else max_output_tokens,
+        )
+        deployment = candidate.deployment
+        return await self._limiter.hold(
+            self._entry,
+            model=deployment.model,
+            tokens=usage.input_tokens + usage.output_tokens,
+            nano_usd=0 if deployment.price is None else cost(usage, deployment.price).total,
+            attempt_id=attempt_id,
+            lease=self._lease,
+        )
+
+    def settle(self, hold: Hold, attempt: Attempt) -> None:
+        """Replace the reserve by what the attempt used; where nobody knows, the reserve stands."""
+        if attempt.cost_status is CostStatus.UNBILLED:
+            self._limiter.settle(hold, tokens=0, nano_usd=0)
+            return
+        usage = attempt.usage if attempt.cost_status is not CostStatus.INDETERMINATE else None
+        self._limiter.settle(
+            hold,
+            tokens=None if usage is None else usage.input_tokens + usage.output_tokens,
+            nano_usd=None if attempt.cost is None else attempt.cost.total,
+        )
+
+    def give_back(self, hold: Hold) -> None:
+        """Nothing of it was used: the attempt was not made."""
+        self._limiter.settle(hold, tokens=0, nano_usd=0)
+
+    def leave(self) -> None:
+        """The call is over."""
+        self._limiter.leave(self._entry)
+
+
+def unlimited(monotonic: Callable[[], float], wall: Callable[[], float]) -> Limiter:
+    """Counters in this process, and no rule that they serve."""
+    return Limiter(LimitRules(), LocalMeters(monotonic, wall), wall=wall)
+
+
+async def enter(limiter: Limiter, call: Call, time_left: float) -> Charges:
+    """Let a call in that has so many seconds left. Raises `RouterError` where a limit has no room for it."""
+    lease = max(0.0, time_left) + _GONE_AFTER
+    subject = Subject(tenant=call.tenant, key=call.principal, feature=call.caller.feature, tier=call.caller.tier)
+    return Charges(limiter, await limiter.enter(subject, lease=lease), lease)
