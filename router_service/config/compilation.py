@@ -51,7 +51,7 @@ from router_service.domain.policy import (
     Timeouts,
     When,
 )
-from router_service.domain.vendor import Auth, Quirks
+from router_service.domain.vendor import Auth, Prefill, Quirks
 
 Catalogue = Callable[[str, str], ModelFacts | None]
 """Facts of a model by its vendor (the preset's id) and the name it has there; `None` where nothing is known of it."""
@@ -190,6 +190,9 @@ class Compiler:
             retention=shape.retention or settings.retention or Retention.UNLIMITED,
             weight=shape.weight,
             has_credentials=bool(provider.keys) or not vendor.key_required or provider.quirks.auth is Auth.NONE,
+            prefills=vendor.prefills(upstream_name)
+            if settings.quirks.prefill is None
+            else settings.quirks.prefill is not Prefill.NONE,
         )
 
     def _facts(self, vendor: Vendor, upstream_name: str, model: str) -> ModelFacts:

@@ -21,7 +21,7 @@ from router_service.config.quantity import (
 )
 from router_service.domain.chat import ReasoningEffort
 from router_service.domain.deployment import Capability, Retention
-from router_service.domain.vendor import Auth, OnCancel
+from router_service.domain.vendor import Auth, OnCancel, Prefill
 
 
 class Shape(BaseModel):
@@ -174,6 +174,16 @@ class QuirksShape(Shape):
     )
     unsupported: Texts | None = Field(
         default=None, description="Request fields that the provider refuses; they are left out. A name or a list."
+    )
+    prefill: Prefill | None = Field(
+        default=None,
+        description="How the provider is asked to go on from the beginning of an answer: by a last message of the "
+        'assistant alone (plain), with `"prefix": true` or `"partial": true` in it, or with `continue_final_message` '
+        "(continue_final). `none`: not at all. What is given here holds for all its models. Default: what the preset "
+        "knows of the model.",
+    )
+    echoes_prefix: bool | None = Field(
+        default=None, description="The provider repeats that beginning before it goes on: it is taken away."
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from router_service.domain.deployment import Capability
-from router_service.domain.vendor import Auth, Quirks
+from router_service.domain.vendor import Auth, Prefill, Quirks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,31 +33,48 @@ class Vendor:
     capabilities: frozenset[Capability] = frozenset()
     vision: tuple[str, ...] = ()
     reasoning: tuple[str, ...] = ()
+    continues: tuple[str, ...] = ("*",)
+    answers_anew: tuple[str, ...] = ()
     region: str = ""
     cheap: tuple[str, ...] = ()
     strong: tuple[str, ...] = ()
 
     def capabilities_of(self, model: str) -> frozenset[Capability]:
         """What this vendor's model of that name can do, as far as the table knows."""
-        name = model.lower()
         found = set(self.capabilities)
-        if any(fnmatchcase(name, pattern) for pattern in self.vision):
+        if _any(self.vision, model):
             found.add(Capability.VISION)
-        if any(fnmatchcase(name, pattern) for pattern in self.reasoning):
+        if _any(self.reasoning, model):
             found.add(Capability.REASONING)
         return frozenset(found)
+
+    def prefills(self, model: str) -> bool:
+        """Whether this vendor's model of that name goes on from the beginning of an answer."""
+        continues = self.quirks.prefill is not Prefill.NONE and _any(self.continues, model)
+        return continues and not _any(self.answers_anew, model)
+
+
+def _any(patterns: tuple[str, ...], model: str) -> bool:
+    return any(fnmatchcase(model.lower(), pattern) for pattern in patterns)
 
 
 _TOOLS = frozenset({Capability.TOOLS})
 _JSON = _TOOLS | {Capability.JSON_OBJECT}
 _SCHEMA = _JSON | {Capability.JSON_SCHEMA}
 _OLD_LIMIT = Quirks(max_tokens_field="max_tokens")
+_PLAIN_PREFILL = replace(_OLD_LIMIT, prefill=Prefill.PLAIN)
 _NEVER_REQUIRES_TOOLS = Quirks(max_tokens_field="max_tokens", required_tool_choice="auto")
 _SAMPLING = frozenset({"temperature", "top_p", "frequency_penalty", "presence_penalty"})
 
 _GPT_VISION = ("gpt-4o*", "gpt-4.1*", "gpt-4-turbo*", "gpt-5*", "gpt-6*", "o1", "o1-2*", "o3*", "o4*")
 _GPT_REASONING = ("gpt-5*", "gpt-6*", "o1*", "o3*", "o4*")
 _OPEN_VISION = ("*-vl-*", "*-vl", "*vision*", "*llama-4*", "*gemma-3*", "*gemma3*", "*gemma-4*", "*pixtral*", "*llava*")
+# Claude 4.6 and all that came after answer 400 to a last message of the assistant.
+_CLAUDE_PREFILL = (
+    "claude-2*",
+    "claude-3*",
+    *(f"claude-{size}-4{end}" for size in ("opus", "sonnet", "haiku") for end in ("-20*", "-[0-5]", "-[0-5]-*")),
+)
 _OPEN_REASONING = ("*gpt-oss*", "*deepseek-r1*", "*qwq*", "*thinking*")
 
 _ROWS = (
@@ -95,10 +112,12 @@ _ROWS = (
         quirks=Quirks(
             unsupported=frozenset(
                 {"frequency_penalty", "presence_penalty", "seed", "response_format", "reasoning_effort"}
-            )
+            ),
+            prefill=Prefill.PLAIN,
         ),
         capabilities=_TOOLS,
         vision=("claude-*",),
+        continues=_CLAUDE_PREFILL,
         cheap=("claude-haiku-5-5",),
         strong=("claude-opus-5-5",),
     ),
@@ -141,9 +160,12 @@ _ROWS = (
             unsupported=frozenset({"stream_options", "max_completion_tokens"}),
             message_name=False,
             tool_call_id_length=9,
+            prefill=Prefill.PREFIX,
+            echoes_prefix=True,
         ),
         capabilities=_SCHEMA,
         vision=("mistral-small*", "mistral-medium*", "mistral-large*", "pixtral*", "ministral-*"),
+        answers_anew=("magistral*",),
         region="eu",
         cheap=("mistral-small-latest",),
         strong=("mistral-large-4",),
@@ -153,10 +175,11 @@ _ROWS = (
         title="Groq",
         base_url="https://api.groq.com/openai/v1",
         key_variables=("GROQ_API_KEY",),
-        quirks=Quirks(message_name=False),
+        quirks=Quirks(message_name=False, prefill=Prefill.PLAIN),
         capabilities=_SCHEMA,
         vision=_OPEN_VISION,
         reasoning=(*_OPEN_REASONING, "qwen/qwen3*"),
+        answers_anew=(*_OPEN_REASONING, "qwen/qwen3*", "groq/compound*"),
         cheap=("openai/gpt-oss-20b",),
         strong=("openai/gpt-oss-120b",),
     ),
@@ -189,7 +212,7 @@ _ROWS = (
         title="OpenRouter",
         base_url="https://openrouter.ai/api/v1",
         key_variables=("OPENROUTER_API_KEY",),
-        quirks=_OLD_LIMIT,
+        quirks=_PLAIN_PREFILL,
         capabilities=_SCHEMA,
         vision=(
             *(f"openai/{pattern}" for pattern in _GPT_VISION),
@@ -205,6 +228,7 @@ _ROWS = (
             "x-ai/grok-4*",
             *_OPEN_REASONING,
         ),
+        continues=tuple(f"anthropic/{pattern.replace('-[0-5]', '.[0-5]')}" for pattern in _CLAUDE_PREFILL),
         cheap=("qwen/qwen3.8-flash",),
         strong=("anthropic/claude-opus-5.5",),
     ),
@@ -213,6 +237,7 @@ _ROWS = (
         title="DeepSeek",
         base_url="https://api.deepseek.com/v1",
         key_variables=("DEEPSEEK_API_KEY",),
+        # Prefixes are continued below /beta only: whoever calls that sets `prefill: prefix`.
         quirks=_OLD_LIMIT,
         capabilities=_JSON,
         reasoning=("deepseek-reasoner*", "deepseek-v4*"),
@@ -226,9 +251,15 @@ _ROWS = (
         base_url="https://dashscope.aliyuncs.com/compatible-mode/v1",
         key_variables=("DASHSCOPE_API_KEY",),
         url_variable="DASHSCOPE_BASE_URL",
-        quirks=replace(_NEVER_REQUIRES_TOOLS, unsupported=frozenset({"reasoning_effort"})),
+        quirks=replace(_NEVER_REQUIRES_TOOLS, unsupported=frozenset({"reasoning_effort"}), prefill=Prefill.PARTIAL),
         capabilities=_JSON,
         vision=("*-vl-*", "qvq-*", "qwen3.[5-9]*"),
+        # Those that do not think unless they are told to: a model that thinks answers anew.
+        continues=(
+            *("qwen-max*", "qwen3-max*", "qwen-plus*", "qwen-flash*", "qwen-turbo*", "qwen*-coder*", "qwen2.5-*"),
+            *("qwen-vl-max*", "qwen-vl-plus*", "qwen3-vl-plus*", "qwen3-vl-flash*", "qwen-math*"),
+        ),
+        answers_anew=("*thinking*",),
         region="cn",
         cheap=("qwen-flash",),
         strong=("qwen-max",),
@@ -239,8 +270,9 @@ _ROWS = (
         base_url="https://api.moonshot.cn/v1",
         key_variables=("MOONSHOT_API_KEY",),
         url_variable="MOONSHOT_BASE_URL",
-        quirks=_NEVER_REQUIRES_TOOLS,
+        quirks=replace(_NEVER_REQUIRES_TOOLS, prefill=Prefill.PARTIAL),
         capabilities=_JSON,
+        continues=("moonshot-v1-*", "kimi-k2-0*", "kimi-k2-turbo*", "kimi-k2.6*"),
         vision=("kimi-k2.[5-9]*", "kimi-k3*", "*vision*"),
         region="cn",
         cheap=("kimi-k2.6",),
@@ -266,8 +298,10 @@ _ROWS = (
         title="Volcengine Ark (Doubao)",
         base_url="https://ark.cn-beijing.volces.com/api/v3",
         key_variables=("ARK_API_KEY", "VOLCENGINE_API_KEY"),
-        quirks=_OLD_LIMIT,
+        quirks=_PLAIN_PREFILL,
         capabilities=_JSON,
+        continues=("doubao-pro-*", "doubao-lite-*", "doubao-1[-.]5-pro-*", "doubao-1[-.]5-lite-*", "deepseek-v3-2*"),
+        answers_anew=("*vision*", "*thinking*"),
         vision=("doubao-seed-*", "*vision*"),
         reasoning=("doubao-seed-*",),
         region="cn",
@@ -290,9 +324,10 @@ _ROWS = (
         title="Baidu Qianfan (ERNIE)",
         base_url="https://qianfan.baidubce.com/v2",
         key_variables=("QIANFAN_API_KEY",),
-        quirks=_OLD_LIMIT,
+        quirks=replace(_OLD_LIMIT, prefill=Prefill.PREFIX),
         capabilities=_JSON,
         vision=("*-vl-*", "*-vl"),
+        continues=("deepseek-v3*", "deepseek-r1", "deepseek-r1-2*", "qwen3-coder-*", "qwen3-*-instruct-2507"),
         region="cn",
         cheap=("ernie-4.5-turbo-128k",),
         strong=("ernie-5.1",),
@@ -334,10 +369,11 @@ _ROWS = (
         key_required=False,
         url_variable="OLLAMA_HOST",
         models_variable="OLLAMA_MODEL",
-        quirks=_OLD_LIMIT,
+        quirks=_PLAIN_PREFILL,
         capabilities=_SCHEMA,
         vision=_OPEN_VISION,
         reasoning=("gpt-oss*", "deepseek-r1*", "qwq*"),
+        answers_anew=("gpt-oss*", "deepseek-r1*", "qwq*"),
         region="local",
         cheap=("llama3.2",),
     ),
@@ -349,10 +385,11 @@ _ROWS = (
         key_required=False,
         url_variable="VLLM_BASE_URL",
         models_variable="VLLM_MODEL",
-        quirks=_OLD_LIMIT,
+        quirks=replace(_OLD_LIMIT, prefill=Prefill.CONTINUE_FINAL),
         capabilities=_SCHEMA,
         vision=_OPEN_VISION,
         reasoning=_OPEN_REASONING,
+        answers_anew=_OPEN_REASONING,
         region="local",
     ),
     Vendor(
@@ -363,10 +400,11 @@ _ROWS = (
         key_required=False,
         url_variable="LM_STUDIO_BASE_URL",
         models_variable="LM_STUDIO_MODEL",
-        quirks=_OLD_LIMIT,
+        quirks=_PLAIN_PREFILL,
         capabilities=_SCHEMA,
         vision=_OPEN_VISION,
         reasoning=_OPEN_REASONING,
+        answers_anew=_OPEN_REASONING,
         region="local",
     ),
     Vendor(

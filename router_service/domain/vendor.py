@@ -47,7 +47,8 @@ class Quirks:
     `unsupported` are request fields that the provider refuses and that are left out, `unsupported_by_reasoning` those
     that only its reasoning models refuse. `message_name` is false where messages must not have a `name`.
     `tool_call_id_length` is the exact number of letters and digits of a tool call's id, where only these are accepted.
-    `prefill` is how an answer that another deployment began is continued.
+    `prefill` is how an answer that another deployment began is continued, `echoes_prefix` says that such an answer
+    repeats its beginning.
     """
 
     auth: Auth = Auth.BEARER
@@ -64,3 +65,4 @@ class Quirks:
     message_name: bool = True
     tool_call_id_length: int | None = None
     prefill: Prefill = Prefill.NONE
+    echoes_prefix: bool = False

@@ -21,6 +21,7 @@ from router_service.providers.chunks import (
     decode_damaged,
     read_usage,
 )
+from router_service.providers.echo import PrefixEcho
 from router_service.providers.failure import stream_failure
 from router_service.providers.opaque import OpaqueState, encode_opaque
 from router_service.providers.sse import ErrorEvent
@@ -60,10 +61,18 @@ _ERROR = re.compile(rb'"error"\s*:\s*(?:"[^"]|[\[{]\s*["\[{])')
 class AnswerReader:
     """Fills `reply` with the answer to `request`, from one body or from the pieces of a stream.
 
-    `requires_finish_reason` is false for providers that end a stream with `[DONE]` alone.
+    `requires_finish_reason` is false for providers that end a stream with `[DONE]` alone. `echoes_prefix` is true for
+    those that repeat the beginning that they go on from.
     """
 
-    def __init__(self, request: UpstreamRequest, reply: Reply, *, requires_finish_reason: bool = True) -> None:
+    def __init__(
+        self,
+        request: UpstreamRequest,
+        reply: Reply,
+        *,
+        requires_finish_reason: bool = True,
+        echoes_prefix: bool = False,
+    ) -> None:
         self._provider = request.deployment.provider
         self._origin = request.deployment.id
         self._reply = reply
@@ -73,6 +82,7 @@ class AnswerReader:
         self._deltas: list[Delta] = []
         self._text: list[str] = []
         self._text_is_reasoning = False
+        self._echo = PrefixEcho(request.prefix) if echoes_prefix and request.prefix else None
 
     @property
     def finished(self) -> bool:
@@ -104,6 +114,7 @@ class AnswerReader:
         try:
             for event in events:
                 if event == b"[DONE]":
+                    self._add_rest()
                     return True
                 if type(event) is ErrorEvent:
                     raise stream_failure(self._provider, event)
@@ -235,6 +246,7 @@ class AnswerReader:
         self._reply.opaque = (Opaque(self._origin, encode_opaque(self._opaque)),)
 
     def _read_finish(self, choice: Choice) -> None:
+        self._add_rest()
         # Gemini may add a detail: "content_filter: PROHIBITED_CONTENT".
         said = (choice.finish_reason or "").lower().partition(":")[0]
         if said in _FAILED_REASONS:
@@ -252,7 +264,14 @@ class AnswerReader:
             return FinishReason.TOOL_CALLS
         return reason
 
+    def _add_rest(self) -> None:
+        """Add what was held back because it agreed with the prefix, now that nothing more comes."""
+        if self._echo is not None and (rest := self._echo.rest()):
+            self._add_text(rest, is_reasoning=False)
+
     def _add_text(self, text: str, *, is_reasoning: bool) -> None:
+        if self._echo is not None and not is_reasoning and not (text := self._echo.new(text)):
+            return
         if is_reasoning is not self._text_is_reasoning:
             self._flush_text()
             self._text_is_reasoning = is_reasoning

@@ -122,6 +122,7 @@ _DIALECT = (
     "unknown name",
     "unrecognized request argument",
     "unrecognized field",
+    "expected last role",
     "extra_forbidden",
     "extra inputs are not permitted",
     "unexpected keyword",

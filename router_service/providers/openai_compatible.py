@@ -126,7 +126,12 @@ class OpenAICompatible:
         await self.aclose()
 
     def _answer(self, request: UpstreamRequest, reply: Reply) -> AnswerReader:
-        return AnswerReader(request, reply, requires_finish_reason=self._quirks.requires_finish_reason)
+        return AnswerReader(
+            request,
+            reply,
+            requires_finish_reason=self._quirks.requires_finish_reason,
+            echoes_prefix=self._quirks.echoes_prefix,
+        )
 
     async def _exchange(self, request: UpstreamRequest, reply: Reply, read: _Read, *, stream: bool) -> None:
         """Send `request`, with one key after the other where keys are refused, and `read` the response to it."""

@@ -26,7 +26,7 @@ from router_service.domain.chat import (
 from router_service.domain.deployment import Capability
 from router_service.domain.error import UpstreamError, UpstreamFault
 from router_service.domain.upstream import UpstreamRequest
-from router_service.domain.vendor import Quirks
+from router_service.domain.vendor import Prefill, Quirks
 from router_service.providers.opaque import opaque_from
 
 _encoder = msgspec.json.Encoder()
@@ -38,7 +38,9 @@ def encode_request(request: UpstreamRequest, quirks: Quirks, *, stream: bool) ->
     """The JSON body of `request`.
 
     `extra_json` is merged in last and wins over parameters, but cannot touch `RESERVED_FIELDS`. Fields in
-    `quirks.unsupported` are left out. Raises `UpstreamError` (`BAD_REQUEST`) where JSON text of the caller is not JSON.
+    `quirks.unsupported` are left out. `request.prefix` goes behind what the caller may have begun itself, as the
+    beginning of the answer. Raises `UpstreamError` (`BAD_REQUEST`) where JSON text of the caller is not JSON, or the
+    provider continues no answers.
     """
     chat = request.chat
     parameters = request.parameters
@@ -76,7 +78,31 @@ def encode_request(request: UpstreamRequest, quirks: Quirks, *, stream: bool) ->
         body["stream"] = True
         if quirks.stream_usage:
             body["stream_options"] = {"include_usage": True}
+    if request.prefix:
+        _prefill(body, request.prefix, quirks.prefill)
     return _encoder.encode(body)
+
+
+def _prefill(body: dict[str, Any], prefix: str, prefill: Prefill) -> None:
+    messages = body["messages"]
+    last = messages[-1] if messages else {}
+    if last.get("role") == Role.ASSISTANT and isinstance(last["content"], str) and "tool_calls" not in last:
+        last["content"] += prefix
+    else:
+        last = {"role": Role.ASSISTANT, "content": prefix}
+        messages.append(last)
+    match prefill:
+        case Prefill.NONE:
+            raise UpstreamError(
+                UpstreamFault.BAD_REQUEST, "The request was not sent: this provider does not continue answers."
+            )
+        case Prefill.PLAIN:
+            pass
+        case Prefill.PREFIX | Prefill.PARTIAL:
+            last[prefill.value] = True
+        case Prefill.CONTINUE_FINAL:
+            body["continue_final_message"] = True
+            body["add_generation_prompt"] = False
 
 
 def _message(message: Message, deployment: str, quirks: Quirks) -> dict[str, Any]:

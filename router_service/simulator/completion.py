@@ -12,23 +12,13 @@ from typing import Any
 import msgspec
 
 from router_service.domain.money import Usage
-from router_service.simulator import tokens
+from router_service.simulator import prefill, tokens
 from router_service.simulator.answers import answer, thoughts
 from router_service.simulator.models import SimulatedModel
+from router_service.simulator.refusal import Refused
 from router_service.simulator.structured import instance
 
 _SEPARATORS = "\u2028\u2029\u0085"
-
-
-class Refused(Exception):
-    """The request is answered with an error in OpenAI's envelope."""
-
-    def __init__(self, status: int, message: str, *, code: str | None = None, param: str | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.code = code
-        self.param = param
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +32,18 @@ class Called:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """A planned answer. `reasoning` and `text` are in tokens; `usage` is for the whole of it."""
+    """A planned answer. `reasoning` and `text` are in tokens; `usage` is for the whole of it.
+
+    `prefix` is the beginning that the request gave and `text` goes on from; `echo` is sent before `text` at no charge.
+    """
 
     reasoning: tuple[str, ...]
     text: tuple[str, ...]
     calls: tuple[Called, ...]
     finish_reason: str
     usage: Usage
+    prefix: str = ""
+    echo: str = ""
 
     @property
     def output_tokens(self) -> int:
@@ -93,6 +88,7 @@ class PromptCache:
 def complete(model: SimulatedModel, body: Mapping[str, Any], cache: PromptCache) -> Completion:
     """The answer of `model` to a chat request. Raises `Refused` where a provider would."""
     messages = _messages(body)
+    begun, prefix = prefill.begun(model, messages, body)
     tools = body.get("tools") or []
     _check(model, messages, tools, body)
     prompt_tokens = sum(map(tokens.count_message, messages)) + tokens.count_tools(tools)
@@ -106,14 +102,22 @@ def complete(model: SimulatedModel, body: Mapping[str, Any], cache: PromptCache)
             code="context_length_exceeded",
             param="messages",
         )
-    rng = Random(_seed(model, messages, body))  # noqa: S311 - variety, not security
-    plan = _Plan(model, messages, body, rng)
+    rng = Random(_seed(model, begun, body))  # noqa: S311 - variety, not security
+    plan = _Plan(model, begun, body, rng)
     reasoning = plan.reasoning()
     calls = plan.calls(tools)
     text = () if calls else plan.text()
+    if prefix:
+        reasoning, calls, text = (), (), prefill.continuation(plan.text() if calls else text, prefix)
     ceiling = min(limit or model.max_output_tokens, model.max_output_tokens)
     cached = cache.cached_tokens(model, messages)
-    return _bounded(reasoning, text, calls, ceiling=ceiling, prompt_tokens=prompt_tokens, cached=cached)
+    bounded = _bounded(reasoning, text, calls, ceiling=ceiling, prompt_tokens=prompt_tokens, cached=cached)
+    return replace(bounded, prefix=prefix, echo=prefix if model.dialect.echoes_prefix else "")
+
+
+def echoed(completion: Completion) -> Completion:
+    """The same answer from a provider that repeats the beginning it goes on from."""
+    return replace(completion, echo=completion.prefix)
 
 
 def separated(completion: Completion) -> Completion:

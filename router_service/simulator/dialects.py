@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from router_service.domain.vendor import Prefill
+
 
 class UsagePlace(StrEnum):
     """Where a stream reports usage."""
@@ -33,6 +35,11 @@ class Dialect:
     `preamble` is sent before the first chunk. `whole_tool_calls` sends each tool call in one piece.
     `comment_every` puts an SSE comment before every n-th chunk. `tool_finish` and `reasoning_field` name what they
     say. `refused_fields` are answered with 422.
+
+    `prefill` is how it is asked to go on from the beginning of an answer, `echoes_prefix` says that it repeats that
+    beginning first. `prefill_refusal` is what it answers, with a 400, to a last message of the assistant that does not
+    ask so; where it is empty the answer begins anew. `refuses_trailing_space` refuses a beginning that ends in white
+    space.
     """
 
     name: str
@@ -51,6 +58,10 @@ class Dialect:
     sends_done: bool = True
     cache_hit_fields: bool = False
     refused_fields: frozenset[str] = frozenset()
+    prefill: Prefill = Prefill.NONE
+    prefill_refusal: str = ""
+    echoes_prefix: bool = False
+    refuses_trailing_space: bool = False
 
 
 OPENAI = Dialect(name="openai")
@@ -74,6 +85,7 @@ DIALECTS = {
             tool_finish="stop",
             reasoning_field="reasoning",
             whole_tool_calls=True,
+            prefill=Prefill.PLAIN,
         ),
         Dialect(
             name="deepseek",
@@ -81,6 +93,7 @@ DIALECTS = {
             preamble=b": keep-alive\n\n",
             body_preamble=b"\n\n\n",
             cache_hit_fields=True,
+            prefill=Prefill.PREFIX,
         ),
         Dialect(
             name="mistral",
@@ -88,14 +101,25 @@ DIALECTS = {
             tool_index=ToolIndex.MISSING,
             whole_tool_calls=True,
             refused_fields=frozenset({"stream_options", "max_completion_tokens"}),
+            prefill=Prefill.PREFIX,
+            prefill_refusal="Expected last role User or Tool (or Assistant with prefix True) for serving but got"
+            " assistant",
+            echoes_prefix=True,
         ),
+        Dialect(name="anthropic", prefill=Prefill.PLAIN, refuses_trailing_space=True),
+        Dialect(
+            name="anthropic_4_6",
+            prefill_refusal="This model does not support assistant message prefill. The conversation must end with a"
+            " user message.",
+        ),
+        Dialect(name="moonshot", prefill=Prefill.PARTIAL),
         Dialect(
             name="openrouter",
             reasoning_field="reasoning",
             preamble=b": OPENROUTER PROCESSING\n\n: OPENROUTER PROCESSING\n\n",
             comment_every=16,
         ),
-        Dialect(name="vllm", usage=UsagePlace.EVERY_CHUNK, data_prefix=b"data:"),
+        Dialect(name="vllm", usage=UsagePlace.EVERY_CHUNK, data_prefix=b"data:", prefill=Prefill.CONTINUE_FINAL),
         Dialect(name="bare_done", sends_finish_reason=False),
         Dialect(name="bare_finish", sends_done=False),
     )

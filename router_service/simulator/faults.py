@@ -55,6 +55,8 @@ class FaultKind(StrEnum):
     PING_FLOOD = "ping_flood"
     LINE_SEPARATORS = "line_separators"
     """No failure: text with U+2028, U+0085 and their like, which end no line of a stream."""
+    ECHO_PREFIX = "echo_prefix"
+    """No failure: an answer that goes on from a given beginning repeats that beginning first."""
 
 
 class ErrorStyle(StrEnum):

@@ -30,8 +30,9 @@ class Entry:
     """One request. Times are the event loop's monotonic clock in seconds, `None` for what has not happened.
 
     `received_at` is when the whole request had arrived. `disconnected_at` is when the client's end of the connection
-    went away before the response was complete. `intended` is the whole text that was meant to be said. `bytes_sent`
-    counts what was handed to the socket, `tokens_sent` the output tokens in it. `billed` is what the provider charges;
+    went away before the response was complete. `intended` is the whole text that was meant to be said; it begins with
+    `prefix`, the beginning that the request gave, if the answer went on from one. `bytes_sent` counts what was handed
+    to the socket, `tokens_sent` the output tokens in it. `billed` is what the provider charges;
     `usage_reported` says whether it told the client.
     `header_names` are lower case; header values, such as keys, are not kept.
     """
@@ -49,6 +50,7 @@ class Entry:
     fault: Fault | None = None
     status: int | None = None
     outcome: Outcome = Outcome.OPEN
+    prefix: str = ""
     intended: str = ""
     bytes_sent: int = 0
     tokens_sent: int = 0

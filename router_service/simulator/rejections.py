@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import msgspec
 
-from router_service.simulator.completion import Refused
 from router_service.simulator.dialects import Dialect
 from router_service.simulator.faults import Fault, FaultKind
+from router_service.simulator.refusal import Refused
 from router_service.simulator.wire import error
 
 _DEFAULT_HINT_SECONDS = 1.0

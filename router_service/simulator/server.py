@@ -12,13 +12,14 @@ from typing import Any, Self
 import msgspec
 
 from router_service.simulator import bulk, rejections
-from router_service.simulator.completion import PromptCache, Refused, complete, separated
+from router_service.simulator.completion import PromptCache, complete, echoed, separated
 from router_service.simulator.delivery import Delivery
 from router_service.simulator.dialects import OPENAI
 from router_service.simulator.faults import Fault, FaultKind
 from router_service.simulator.http import Connection, Exchange, Request
 from router_service.simulator.journal import Entry, Journal
 from router_service.simulator.models import DEFAULT_MODELS, SimulatedModel
+from router_service.simulator.refusal import Refused
 from router_service.simulator.rejections import Response
 from router_service.simulator.script import Rule, Script
 from router_service.simulator.wire import Envelope
@@ -26,6 +27,7 @@ from router_service.simulator.wire import Envelope
 INSTANT = math.inf
 """The speed at which models neither think nor pause."""
 
+_STRANGE = {FaultKind.LINE_SEPARATORS: separated, FaultKind.ECHO_PREFIX: echoed}
 _CHAT = "/chat/completions"
 _MODELS = "/models"
 
@@ -167,9 +169,10 @@ class Simulator:
                 param="model",
             )
         completion = complete(model, body, self._cache)
-        if fault is not None and fault.kind is FaultKind.LINE_SEPARATORS:
-            completion, fault = separated(completion), None
-        entry.intended = "".join(completion.text)
+        if fault is not None and (strange := _STRANGE.get(fault.kind)):
+            completion, fault = strange(completion), None
+        entry.prefix = completion.prefix
+        entry.intended = completion.prefix + "".join(completion.text)
         envelope = Envelope(
             id=f"chatcmpl-{entry.id:012x}", model=model.name, created=int(self._now()), dialect=model.dialect
         )

@@ -83,7 +83,7 @@ def usage_fields(usage: Usage, dialect: Dialect) -> dict[str, Any]:
 def body(completion: Completion, envelope: Envelope) -> dict[str, Any]:
     """The response of a call that does not stream."""
     dialect = envelope.dialect
-    message: dict[str, Any] = {"role": "assistant", "content": "".join(completion.text) or None}
+    message: dict[str, Any] = {"role": "assistant", "content": completion.echo + "".join(completion.text) or None}
     if completion.reasoning:
         message[dialect.reasoning_field] = "".join(completion.reasoning)
     if completion.calls:
@@ -135,6 +135,8 @@ def _ending(completion: Completion, envelope: Envelope, include_usage: bool) -> 
 def _deltas(completion: Completion, dialect: Dialect) -> Iterator[tuple[dict[str, Any], int]]:
     for piece in completion.reasoning:
         yield {dialect.reasoning_field: piece}, 1
+    if completion.echo:
+        yield {"content": completion.echo}, 0
     for piece in completion.text:
         yield {"content": piece}, 1
     for position, call in enumerate(completion.calls):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from provider_calls import Outcome, a_provider, completed, streamed
+from provider_calls import Outcome, a_provider, a_request, completed, streamed
 from scripted_upstream import Connection, running
 
+from router_service.domain.upstream import UpstreamRequest
 from router_service.domain.vendor import Quirks
 
 OPENAI = Quirks()
@@ -33,6 +34,13 @@ FINISH = chunk(finish="stop")
 
 async def answer_to(*pieces: bytes, end: bool = True, quirks: Quirks = OPENAI) -> Outcome:
     """What a call comes to when the upstream streams these pieces and, unless `end`, stops without a last chunk."""
+    return await answer_to_request(a_request(), *pieces, end=end, quirks=quirks)
+
+
+async def answer_to_request(
+    request: UpstreamRequest, *pieces: bytes, end: bool = True, quirks: Quirks = OPENAI
+) -> Outcome:
+    """The same for `request`."""
 
     async def script(connection: Connection) -> None:
         await connection.sse(*pieces, end=end)
@@ -40,7 +48,7 @@ async def answer_to(*pieces: bytes, end: bool = True, quirks: Quirks = OPENAI) -
             connection.writer.close()
 
     async with running(script) as upstream, a_provider(upstream.base_url, quirks=quirks) as provider:
-        return await streamed(provider)
+        return await streamed(provider, request)
 
 
 async def answer_to_body(body: bytes, content_type: str, *, stream: bool = True) -> Outcome:

@@ -349,3 +349,28 @@ def test_local_and_private_servers_come_from_their_address(
     assert provider.base_url == base_url
     assert list(configuration.deployments) == deployments
     assert len(provider.keys) == sum("KEY" in name for name in environ)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "prefills"),
+    [
+        ("anthropic: {}", "claude-haiku-4-5", True),
+        ("anthropic: {}", "claude-opus-4-6", False),
+        ("anthropic: {quirks: {prefill: none}}", "claude-haiku-4-5", False),
+        ("deepseek: {}", "deepseek-chat", False),
+        ('deepseek: {base_url: "https://api.deepseek.com/beta", quirks: {prefill: prefix}}', "deepseek-chat", True),
+        ('custom: {base_url: "http://127.0.0.1:8080/v1", quirks: {prefill: plain}}', "anything", True),
+    ],
+)
+def test_whether_a_deployment_continues_answers_is_the_presets_unless_given(
+    tmp_path: Path, provider: str, model: str, prefills: bool
+) -> None:
+    name = provider.partition(":")[0]
+    text = f"""
+providers: {{{provider}}}
+models: {{m: {{provider: {name}, upstream_name: {model}}}}}
+policies: {{default: {{rules: [{{use: m}}]}}}}
+"""
+    (tmp_path / "router.yaml").write_text(text)
+    (deployment,) = load(tmp_path / "router.yaml", lambda *_: None, {}).deployments.values()
+    assert deployment.prefills is prefills

@@ -8,7 +8,7 @@ import pytest
 
 from router_service.config.vendors import VENDORS, Vendor
 from router_service.domain.deployment import Capability
-from router_service.domain.vendor import Auth
+from router_service.domain.vendor import Auth, Prefill
 
 
 def test_every_promised_preset_is_there() -> None:
@@ -81,3 +81,49 @@ def test_openais_reasoning_models_get_no_sampling_parameters(vendor: str) -> Non
 def test_vision_and_reasoning_depend_on_the_model(vendor: str, model: str, sees: bool, reasons: bool) -> None:
     found = VENDORS[vendor].capabilities_of(model)
     assert (Capability.VISION in found, Capability.REASONING in found) == (sees, reasons)
+
+
+def test_only_those_that_document_it_continue_an_answer() -> None:
+    ways = {vendor.id: vendor.quirks.prefill for vendor in VENDORS.values()}
+    assert {name: way for name, way in ways.items() if way is not Prefill.NONE} == {
+        **dict.fromkeys(("anthropic", "groq", "openrouter", "volcengine", "ollama", "lmstudio"), Prefill.PLAIN),
+        **dict.fromkeys(("mistral", "qianfan"), Prefill.PREFIX),
+        **dict.fromkeys(("dashscope", "moonshot"), Prefill.PARTIAL),
+        "vllm": Prefill.CONTINUE_FINAL,
+    }
+
+
+@pytest.mark.parametrize(
+    ("vendor", "model", "prefills"),
+    [
+        ("anthropic", "claude-3-5-sonnet-20241022", True),
+        ("anthropic", "claude-sonnet-4-20250514", True),
+        ("anthropic", "claude-haiku-4-5-20251001", True),
+        ("anthropic", "claude-sonnet-4-6", False),
+        ("anthropic", "claude-opus-4-6-20260205", False),
+        ("anthropic", "claude-opus-5-5", False),
+        ("anthropic", "claude-opus-5-4-20270101", False),
+        ("openrouter", "anthropic/claude-3.5-sonnet", True),
+        ("openrouter", "anthropic/claude-sonnet-4.5", True),
+        ("openrouter", "anthropic/claude-opus-4.6", False),
+        ("openrouter", "openai/gpt-4o", False),
+        ("openai", "gpt-4o", False),
+        ("azure", "gpt-4o", False),
+        ("gemini", "gemini-2.5-flash", False),
+        ("deepseek", "deepseek-chat", False),
+        ("mistral", "mistral-small-latest", True),
+        ("mistral", "magistral-medium", False),
+        ("groq", "llama-3.3-70b-versatile", True),
+        ("groq", "openai/gpt-oss-20b", False),
+        ("dashscope", "qwen-plus", True),
+        ("dashscope", "qwen3.5-plus", False),
+        ("dashscope", "qwen3-235b-a22b-thinking-2507", False),
+        ("moonshot", "moonshot-v1-32k", True),
+        ("moonshot", "kimi-k2-thinking", False),
+        ("vllm", "meta-llama/Llama-3.1-8B-Instruct", True),
+        ("vllm", "openai/gpt-oss-20b", False),
+        ("ollama", "llama3.2", True),
+    ],
+)
+def test_whether_an_answer_is_continued_depends_on_the_model(vendor: str, model: str, prefills: bool) -> None:
+    assert VENDORS[vendor].prefills(model) is prefills

@@ -25,7 +25,7 @@ from router_service.domain.chat import (
 from router_service.domain.deployment import Capability, Deployment
 from router_service.domain.error import UpstreamError, UpstreamFault
 from router_service.domain.upstream import UpstreamRequest
-from router_service.domain.vendor import Quirks
+from router_service.domain.vendor import Prefill, Quirks
 from router_service.providers.request import encode_request
 
 HELLO = Message(role=Role.USER, parts=(TextPart("Hello"),))
@@ -48,6 +48,7 @@ def encoded(
     parameters: Parameters | None = None,
     max_output_tokens: int | None = None,
     capabilities: frozenset[Capability] = frozenset(),
+    prefix: str = "",
     **chat: Any,
 ) -> dict[str, Any]:
     request = UpstreamRequest(
@@ -58,6 +59,7 @@ def encoded(
         max_output_tokens=max_output_tokens,
         connect_timeout=1,
         read_timeout=1,
+        prefix=prefix,
     )
     body: dict[str, Any] = json.loads(encode_request(request, quirks or Quirks(), stream=stream))
     return body
@@ -303,3 +305,44 @@ def test_json_text_that_is_not_json_is_never_sent(chat: dict[str, Any]) -> None:
     with pytest.raises(UpstreamError) as caught:
         encoded(**chat)
     assert caught.value.fault is UpstreamFault.BAD_REQUEST
+
+
+@pytest.mark.parametrize(
+    ("prefill", "in_message", "in_request"),
+    [
+        (Prefill.PLAIN, {}, {}),
+        (Prefill.PREFIX, {"prefix": True}, {}),
+        (Prefill.PARTIAL, {"partial": True}, {}),
+        (Prefill.CONTINUE_FINAL, {}, {"continue_final_message": True, "add_generation_prompt": False}),
+    ],
+)
+def test_the_beginning_of_an_answer_is_sent_as_the_provider_continues_it(
+    prefill: Prefill, in_message: dict[str, Any], in_request: dict[str, Any]
+) -> None:
+    body = encoded(quirks=Quirks(prefill=prefill), prefix="The answer is ")
+    begun = {"role": "assistant", "content": "The answer is ", **in_message}
+    assert body == {**PLAIN, "messages": [*PLAIN["messages"], begun], **in_request}  # type: ignore[misc]
+
+
+def test_the_beginning_goes_behind_what_the_caller_began() -> None:
+    begun = Message(role=Role.ASSISTANT, parts=(TextPart("Once upon"),))
+    body = encoded(HELLO, begun, quirks=Quirks(prefill=Prefill.PREFIX), prefix=" a time")
+    assert body["messages"][1:] == [{"role": "assistant", "content": "Once upon a time", "prefix": True}]
+
+
+def test_the_beginning_is_a_message_of_its_own_behind_a_tool_call() -> None:
+    called = Message(role=Role.ASSISTANT, tool_calls=(ToolCall(id="c", name="f", arguments_json="{}"),))
+    body = encoded(HELLO, called, quirks=Quirks(prefill=Prefill.PLAIN), prefix="So")
+    assert body["messages"][2] == {"role": "assistant", "content": "So"}
+
+
+def test_extra_fields_cannot_undo_that_an_answer_is_continued() -> None:
+    extra = '{"add_generation_prompt": true, "continue_final_message": false}'
+    body = encoded(quirks=Quirks(prefill=Prefill.CONTINUE_FINAL), prefix="So", extra_json=extra)
+    assert (body["continue_final_message"], body["add_generation_prompt"]) == (True, False)
+
+
+def test_no_beginning_is_sent_to_a_provider_that_continues_none() -> None:
+    with pytest.raises(UpstreamError) as raised:
+        encoded(prefix="The answer is")
+    assert raised.value.fault is UpstreamFault.BAD_REQUEST

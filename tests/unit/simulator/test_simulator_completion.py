@@ -4,9 +4,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from router_service.simulator.completion import Completion, PromptCache, Refused, complete
+from router_service.simulator.completion import Completion, PromptCache, complete
 from router_service.simulator.dialects import DIALECTS
 from router_service.simulator.models import SimulatedModel
+from router_service.simulator.refusal import Refused
 from router_service.simulator.wire import Envelope, Mark, body, events
 
 PLAIN = SimulatedModel(name="plain", quality=0.9)
