@@ -16,6 +16,7 @@ from router_service.domain.upstream import Receive, Reply, UpstreamRequest
 from router_service.domain.vendor import Auth, OnCancel
 from router_service.providers.answer import AnswerReader
 from router_service.providers.failure import MAX_ERROR_BYTES, http_failure
+from router_service.providers.inflate import Inflating
 from router_service.providers.keys import KEY_FAULTS, KeyPool
 from router_service.providers.request import encode_request
 from router_service.providers.stream import MAX_ANSWER_BYTES, StreamReader
@@ -77,10 +78,13 @@ class OpenAICompatible:
         async def read(next_piece: _NextPiece) -> None:
             answer = self._answer(request, reply)
             body = bytearray()
+            left = MAX_ANSWER_BYTES
             while piece := await next_piece():
-                body += piece
-                if len(body) > MAX_ANSWER_BYTES:
+                left -= len(piece)
+                if left < 0:
                     raise answer.malformed("more than any answer can be")
+                # Blank lines may come for minutes before the answer.
+                body += piece if body else piece.lstrip()
             answer.read_answer(bytes(body))
 
         await self._exchange(request, reply, read, stream=False)
@@ -273,16 +277,14 @@ _LOST: tuple[tuple[type[httpx2.HTTPError], tuple[UpstreamFault, str]], ...] = (
     (httpx2.UnsupportedProtocol, (UpstreamFault.CONNECT, "has a base_url that cannot be used")),
     (httpx2.TimeoutException, (UpstreamFault.READ_TIMEOUT, "was silent for too long")),
     (httpx2.LocalProtocolError, (UpstreamFault.BAD_REQUEST, "was not asked: a header cannot be sent")),
-    (httpx2.DecodingError, (UpstreamFault.MALFORMED, "sent an answer that cannot be decompressed")),
+    (httpx2.DecodingError, (UpstreamFault.MALFORMED, "sent an answer compressed in a way that cannot be read")),
 )
 
 
 def _pieces(response: Incoming) -> _NextPiece:
     """Reads the body as it arrives. Compressed answers were not asked for; they are read all the same."""
-    if response.headers.get("content-encoding", "identity") == "identity":
-        return response.read
-    decoded = response.as_httpx2().aiter_bytes()
-    return lambda: anext(decoded, b"")
+    coding = response.headers.get("content-encoding", "identity")
+    return response.read if coding in ("", "identity") else Inflating(response.read, coding)
 
 
 async def _before(when: float, next_piece: _NextPiece) -> bytes:

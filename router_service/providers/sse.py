@@ -6,15 +6,20 @@ import re
 
 _MAX_EVENT_BYTES = 1024 * 1024
 _MAX_STREAM_BYTES = 64 * 1024 * 1024
+# A keep-alive each second takes a day to say so much.
+_MAX_IDLE_BYTES = 1024 * 1024
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _NEXT_EVENT = b"\n\ndata: "
 
 
 class EventTooLarge(Exception):
-    """An event, or the whole stream, is larger than any honest answer. `events` are those that were whole before."""
+    """An event, what is between two, or the whole stream is larger than in any honest answer.
+
+    `events` are those that were whole before.
+    """
 
     def __init__(self, events: list[bytes]) -> None:
-        super().__init__("An event or a stream is larger than its limit")
+        super().__init__("An event, a stream, or what is between two events is larger than its limit")
         self.events = events
 
 
@@ -29,11 +34,20 @@ class EventDecoder:
 
     Lines end with LF, CR or CRLF and nothing else. Comments, events without data and unknown fields are skipped; lines
     of data are joined with a line feed. Names are dropped, except that an event named "error" becomes an `ErrorEvent`;
-    so does the `error:` field that llama.cpp sends. No line, and no event's data, may exceed `max_event_bytes`.
+    so does the `error:` field that llama.cpp sends. No line, and no event's data, may exceed `max_event_bytes`, nor
+    what is skipped between two events `max_idle_bytes`.
     """
 
-    def __init__(self, *, max_event_bytes: int = _MAX_EVENT_BYTES, max_stream_bytes: int = _MAX_STREAM_BYTES) -> None:
+    def __init__(
+        self,
+        *,
+        max_event_bytes: int = _MAX_EVENT_BYTES,
+        max_stream_bytes: int = _MAX_STREAM_BYTES,
+        max_idle_bytes: int = _MAX_IDLE_BYTES,
+    ) -> None:
         self._max_event_bytes = max_event_bytes
+        self._max_idle_bytes = max_idle_bytes
+        self._idle_bytes = 0
         self._bytes_left = max_stream_bytes
         self._buffer = bytearray()
         self._scanned = 0
@@ -95,7 +109,11 @@ class EventDecoder:
         line_feeds_between_events = 2 * (len(payloads) - 1)
         if framed.count(b"\n") != line_feeds_between_events or len(complete) > self._max_event_bytes:
             return []
-        return list(filter(None, payloads))
+        del payloads[0]
+        if not all(payloads):
+            return []
+        self._idle_bytes = 0
+        return payloads
 
     def _mixed_events(self, complete: bytes) -> list[bytes]:
         events: list[bytes] = []
@@ -105,7 +123,12 @@ class EventDecoder:
                     raise EventTooLarge(events)
                 if payload := block[5:].removeprefix(b" "):
                     events.append(payload)
-            elif block:
+                    self._idle_bytes = 0
+                else:
+                    self._skip(len(block) + 2, events)
+            elif not block:
+                self._skip(2, events)
+            else:
                 for line in block.split(b"\n"):
                     self._take_line(line, events)
                 self._take_line(b"", events)
@@ -132,6 +155,8 @@ class EventDecoder:
                 payload = b"\n".join(self._lines)
                 if payload:
                     events.append(ErrorEvent(payload) if self._is_error else payload)
+                    self._idle_bytes = -1
+            self._skip(1, events)
             self._lines.clear()
             self._lines_size = 0
             self._is_error = False
@@ -140,6 +165,8 @@ class EventDecoder:
             raise EventTooLarge(events)
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
+        if not value or name not in (b"data", b"error"):
+            self._skip(len(line) + 1, events)
         if name == b"event":
             self._is_error = value == b"error"
             return
@@ -150,4 +177,9 @@ class EventDecoder:
         self._lines.append(value)
         self._lines_size += len(value) + 1
         if self._lines_size > self._max_event_bytes:
+            raise EventTooLarge(events)
+
+    def _skip(self, size: int, events: list[bytes]) -> None:
+        self._idle_bytes += size
+        if self._idle_bytes > self._max_idle_bytes:
             raise EventTooLarge(events)

@@ -124,6 +124,17 @@ def test_comments_without_a_blank_line_are_no_large_event(size: int, end: bytes)
     assert decoded(*(stream[at : at + size] for at in range(0, len(stream), size)), max_event_bytes=100) == [b"a"]
 
 
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("idle", [b": ping\n", b": ping\n\n", b"\n", b"data:\n\n", b"data: \n\n", b"event: ping\n\n"])
+def test_too_much_between_two_events_is_refused(idle: bytes, end: bytes, size: int) -> None:
+    event = b"data: {}\n\n"
+    enough = 80 // len(idle)
+    stream = (event + idle * enough + event + idle * enough + event + idle * 101).replace(b"\n", end)
+    pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
+    assert until_too_large(pieces, max_idle_bytes=100) == ([(bytes, b"{}")] * 3, True)
+
+
 def test_empty_lines_of_data_are_not_collected_without_end() -> None:
     with pytest.raises(EventTooLarge):
         decoded(b"data:\n" * 101, max_event_bytes=100)
@@ -148,12 +159,16 @@ _ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
     st.lists(st.integers(0, 400)),
     st.sampled_from([1024, 12, 8]),
     st.sampled_from([1024, 40]),
+    st.sampled_from([1024, 3, 11]),
 )
-@example(b"data: a\r\n\r\n", [10], 1024, 1024)
-@example(b"data: a\n\r\n\ndata: b\r", [8, 9], 1024, 1024)
-@example(b"data: {}\n\n", [9], 8, 1024)
-def test_any_byte_split_gives_the_same_events(stream: bytes, cuts: list[int], event: int, whole: int) -> None:
+@example(b"data: a\r\n\r\n", [10], 1024, 1024, 1024)
+@example(b"data: a\n\r\n\ndata: b\r", [8, 9], 1024, 1024, 1024)
+@example(b"data: {}\n\n", [9], 8, 1024, 1024)
+@example(b"\n\n\n\n\n\n\r\n", [1, 2], 1024, 1024, 3)
+def test_any_byte_split_gives_the_same_events(
+    stream: bytes, cuts: list[int], event: int, whole: int, idle: int
+) -> None:
     bounds = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     pieces = [stream[start:end] for start, end in pairwise(bounds)]
-    limits = {"max_event_bytes": event, "max_stream_bytes": whole}
+    limits = {"max_event_bytes": event, "max_stream_bytes": whole, "max_idle_bytes": idle}
     assert until_too_large(pieces, **limits) == until_too_large([stream], **limits)
