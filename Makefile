@@ -72,7 +72,7 @@ gen: install ## Generate the Python stubs from protos/
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=clients/python \
 	  --mypy_out=quiet,readable_stubs:clients/python protos/llmrouter/v1/*.proto
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -Iprotos --grpc_python_out=clients/python \
-	  --mypy_grpc_out=quiet:clients/python protos/llmrouter/v1/router_service.proto
+	  --mypy_grpc_out=quiet:clients/python protos/llmrouter/v1/*_service.proto
 
 check-gen: gen ## Fail if the committed stubs are stale
 	@git diff --exit-code --stat -- $(STUBS) && test -z "$$(git status --porcelain -- $(STUBS))" \

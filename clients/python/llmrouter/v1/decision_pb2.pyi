@@ -45,6 +45,10 @@ class _RejectionReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reject
     """REJECTION_REASON_CONVERSATION: the conversation holds state of another deployment."""
     REJECTION_REASON_CREDENTIALS: _RejectionReason.ValueType  # 9
     """REJECTION_REASON_CREDENTIALS: no key is configured for the provider."""
+    REJECTION_REASON_PERMISSION: _RejectionReason.ValueType  # 10
+    """REJECTION_REASON_PERMISSION: the caller may not use the model."""
+    REJECTION_REASON_SATURATED: _RejectionReason.ValueType  # 11
+    """REJECTION_REASON_SATURATED: the provider's own rate for the deployment is used up for now."""
 
 class RejectionReason(_RejectionReason, metaclass=_RejectionReasonEnumTypeWrapper):
     """RejectionReason is why a deployment is out."""
@@ -69,6 +73,10 @@ REJECTION_REASON_CONVERSATION: RejectionReason.ValueType  # 8
 """REJECTION_REASON_CONVERSATION: the conversation holds state of another deployment."""
 REJECTION_REASON_CREDENTIALS: RejectionReason.ValueType  # 9
 """REJECTION_REASON_CREDENTIALS: no key is configured for the provider."""
+REJECTION_REASON_PERMISSION: RejectionReason.ValueType  # 10
+"""REJECTION_REASON_PERMISSION: the caller may not use the model."""
+REJECTION_REASON_SATURATED: RejectionReason.ValueType  # 11
+"""REJECTION_REASON_SATURATED: the provider's own rate for the deployment is used up for now."""
 
 @typing.final
 class Decision(message.Message):

@@ -154,6 +154,7 @@ class Receipt(message.Message):
     TOKEN_LIMIT_FIELD_NUMBER: builtins.int
     COMPLEXITY_FIELD_NUMBER: builtins.int
     CONFIGURATION_FINGERPRINT_FIELD_NUMBER: builtins.int
+    SPENT_BUDGETS_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """request_id of the call: the caller's x-request-id or generated."""
     tenant: builtins.str
@@ -214,6 +215,10 @@ class Receipt(message.Message):
     def token_limit(self) -> decision_pb2.TokenLimit:
         """token_limit that applied."""
 
+    @builtins.property
+    def spent_budgets(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """spent_budgets are the soft budgets that were spent when the call began."""
+
     def __init__(
         self,
         *,
@@ -241,10 +246,11 @@ class Receipt(message.Message):
         token_limit: decision_pb2.TokenLimit | None = ...,
         complexity: builtins.str = ...,
         configuration_fingerprint: builtins.str = ...,
+        spent_budgets: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_baseline_cost_nano_usd", b"_baseline_cost_nano_usd", "_cost_nano_usd", b"_cost_nano_usd", "baseline_cost_nano_usd", b"baseline_cost_nano_usd", "cost_nano_usd", b"cost_nano_usd", "duration", b"duration", "started_at", b"started_at", "time_to_first_output", b"time_to_first_output", "token_limit", b"token_limit", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_baseline_cost_nano_usd", b"_baseline_cost_nano_usd", "_cost_nano_usd", b"_cost_nano_usd", "attempts", b"attempts", "baseline_cost_nano_usd", b"baseline_cost_nano_usd", "complexity", b"complexity", "configuration_fingerprint", b"configuration_fingerprint", "cost_nano_usd", b"cost_nano_usd", "cost_status", b"cost_status", "deployment", b"deployment", "duration", b"duration", "error_reason", b"error_reason", "feature", b"feature", "finish_reason", b"finish_reason", "model", b"model", "policy", b"policy", "provider", b"provider", "request_id", b"request_id", "rule", b"rule", "started_at", b"started_at", "status", b"status", "tenant", b"tenant", "tier", b"tier", "time_to_first_output", b"time_to_first_output", "token_limit", b"token_limit", "trace_id", b"trace_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_baseline_cost_nano_usd", b"_baseline_cost_nano_usd", "_cost_nano_usd", b"_cost_nano_usd", "attempts", b"attempts", "baseline_cost_nano_usd", b"baseline_cost_nano_usd", "complexity", b"complexity", "configuration_fingerprint", b"configuration_fingerprint", "cost_nano_usd", b"cost_nano_usd", "cost_status", b"cost_status", "deployment", b"deployment", "duration", b"duration", "error_reason", b"error_reason", "feature", b"feature", "finish_reason", b"finish_reason", "model", b"model", "policy", b"policy", "provider", b"provider", "request_id", b"request_id", "rule", b"rule", "spent_budgets", b"spent_budgets", "started_at", b"started_at", "status", b"status", "tenant", b"tenant", "tier", b"tier", "time_to_first_output", b"time_to_first_output", "token_limit", b"token_limit", "trace_id", b"trace_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__baseline_cost_nano_usd: _TypeAlias = typing.Literal["baseline_cost_nano_usd"]  # noqa: Y015
     _WhichOneofArgType__baseline_cost_nano_usd: _TypeAlias = typing.Literal["_baseline_cost_nano_usd", b"_baseline_cost_nano_usd"]  # noqa: Y015

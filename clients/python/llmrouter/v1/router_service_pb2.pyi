@@ -14,6 +14,7 @@ from llmrouter.v1 import decision_pb2 as decision_pb2
 from llmrouter.v1 import model_pb2 as model_pb2
 from llmrouter.v1 import receipt_pb2 as receipt_pb2
 from llmrouter.v1 import stream_pb2 as stream_pb2
+from llmrouter.v1 import usage_pb2 as usage_pb2
 import builtins as builtins
 import sys
 import typing as typing
@@ -102,8 +103,10 @@ class CompleteRequest(message.Message):
     ROUTING_FIELD_NUMBER: builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: builtins.int
     idempotency_key: builtins.str
-    """idempotency_key is unique per logical call. Accepted and carried, without effect yet: a repeat is a new call, which
-    is paid for again. Deduplication by this key comes with a later version.
+    """idempotency_key is unique per logical call and tenant. A repeat under the same key is not paid for again: while the
+    first runs it joins it, or is ABORTED where that runs in another replica; once it has finished, the repeat gets its
+    answer where the policy keeps answers, else ALREADY_EXISTS with the receipt. Another request under the same key is
+    INVALID_ARGUMENT.
     """
     @builtins.property
     def caller(self) -> call_pb2.Caller:
@@ -174,8 +177,10 @@ class StreamCompleteRequest(message.Message):
     ROUTING_FIELD_NUMBER: builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: builtins.int
     idempotency_key: builtins.str
-    """idempotency_key is unique per logical call. Accepted and carried, without effect yet: a repeat is a new call, which
-    is paid for again. Deduplication by this key comes with a later version.
+    """idempotency_key is unique per logical call and tenant. A repeat under the same key is not paid for again: while the
+    first runs it joins it, or is ABORTED where that runs in another replica; once it has finished, the repeat gets its
+    answer where the policy keeps answers, else ALREADY_EXISTS with the receipt. Another request under the same key is
+    INVALID_ARGUMENT.
     """
     @builtins.property
     def caller(self) -> call_pb2.Caller:
@@ -306,6 +311,134 @@ class GetReceiptResponse(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class QueryUsageRequest(message.Message):
+    """QueryUsageRequest asks for usage between two times."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    GROUP_BY_FIELD_NUMBER: builtins.int
+    FILTERS_FIELD_NUMBER: builtins.int
+    SINCE_FIELD_NUMBER: builtins.int
+    UNTIL_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    page_size: builtins.int
+    """page_size from 1 to 1000; 0 means 100."""
+    page_token: builtins.str
+    """page_token from the previous response."""
+    @builtins.property
+    def group_by(self) -> containers.RepeatedScalarFieldContainer[usage_pb2.UsageDimension.ValueType]:
+        """group_by these dimensions; without any there is one row."""
+
+    @builtins.property
+    def filters(self) -> containers.RepeatedCompositeFieldContainer[usage_pb2.UsageFilter]:
+        """filters, all of which must hold."""
+
+    @builtins.property
+    def since(self) -> timestamp_pb2.Timestamp:
+        """since when, inclusive; unset for the beginning of the current month, in UTC."""
+
+    @builtins.property
+    def until(self) -> timestamp_pb2.Timestamp:
+        """until when, exclusive; unset for now."""
+
+    def __init__(
+        self,
+        *,
+        group_by: abc.Iterable[usage_pb2.UsageDimension.ValueType] | None = ...,
+        filters: abc.Iterable[usage_pb2.UsageFilter] | None = ...,
+        since: timestamp_pb2.Timestamp | None = ...,
+        until: timestamp_pb2.Timestamp | None = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["since", b"since", "until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["filters", b"filters", "group_by", b"group_by", "page_size", b"page_size", "page_token", b"page_token", "since", b"since", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class QueryUsageResponse(message.Message):
+    """QueryUsageResponse is a page of groups, the dearest first."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: builtins.int
+    TOTAL_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """next_page_token is empty on the last page."""
+    @builtins.property
+    def rows(self) -> containers.RepeatedCompositeFieldContainer[usage_pb2.UsageRow]:
+        """rows of this page."""
+
+    @builtins.property
+    def total(self) -> usage_pb2.UsageRow:
+        """total over all groups, not of this page alone."""
+
+    def __init__(
+        self,
+        *,
+        rows: abc.Iterable[usage_pb2.UsageRow] | None = ...,
+        total: usage_pb2.UsageRow | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["next_page_token", b"next_page_token", "rows", b"rows", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetBudgetRequest(message.Message):
+    """GetBudgetRequest says for which calls."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CALLER_FIELD_NUMBER: builtins.int
+    MODEL_FIELD_NUMBER: builtins.int
+    model: builtins.str
+    """model that would be called; without one, limits and budgets of models are left out."""
+    @builtins.property
+    def caller(self) -> call_pb2.Caller:
+        """caller whose feature and tier count."""
+
+    def __init__(
+        self,
+        *,
+        caller: call_pb2.Caller | None = ...,
+        model: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["caller", b"caller"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["caller", b"caller", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetBudgetResponse(message.Message):
+    """GetBudgetResponse is the caller's standing."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ALLOWANCES_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def allowances(self) -> containers.RepeatedCompositeFieldContainer[usage_pb2.Allowance]:
+        """allowances of every limit and budget that applies."""
+
+    def __init__(
+        self,
+        *,
+        allowances: abc.Iterable[usage_pb2.Allowance] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["allowances", b"allowances"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

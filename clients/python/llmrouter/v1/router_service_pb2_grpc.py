@@ -55,6 +55,16 @@ class RouterServiceStub:
                 request_serializer=llmrouter_dot_v1_dot_router__service__pb2.GetReceiptRequest.SerializeToString,
                 response_deserializer=llmrouter_dot_v1_dot_router__service__pb2.GetReceiptResponse.FromString,
                 _registered_method=True)
+        self.QueryUsage = channel.unary_unary(
+                '/llmrouter.v1.RouterService/QueryUsage',
+                request_serializer=llmrouter_dot_v1_dot_router__service__pb2.QueryUsageRequest.SerializeToString,
+                response_deserializer=llmrouter_dot_v1_dot_router__service__pb2.QueryUsageResponse.FromString,
+                _registered_method=True)
+        self.GetBudget = channel.unary_unary(
+                '/llmrouter.v1.RouterService/GetBudget',
+                request_serializer=llmrouter_dot_v1_dot_router__service__pb2.GetBudgetRequest.SerializeToString,
+                response_deserializer=llmrouter_dot_v1_dot_router__service__pb2.GetBudgetResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/llmrouter.v1.RouterService/ListModels',
                 request_serializer=llmrouter_dot_v1_dot_router__service__pb2.ListModelsRequest.SerializeToString,
@@ -94,6 +104,20 @@ class RouterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def QueryUsage(self, request, context):
+        """QueryUsage tells what was used and what it cost. Callers see their own tenant; administrators see others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBudget(self, request, context):
+        """GetBudget tells how the caller stands with every limit and budget that applies.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListModels(self, request, context):
         """ListModels lists the configured deployments with capabilities, prices and health.
         """
@@ -123,6 +147,16 @@ def add_RouterServiceServicer_to_server(servicer, server):
                     servicer.GetReceipt,
                     request_deserializer=llmrouter_dot_v1_dot_router__service__pb2.GetReceiptRequest.FromString,
                     response_serializer=llmrouter_dot_v1_dot_router__service__pb2.GetReceiptResponse.SerializeToString,
+            ),
+            'QueryUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.QueryUsage,
+                    request_deserializer=llmrouter_dot_v1_dot_router__service__pb2.QueryUsageRequest.FromString,
+                    response_serializer=llmrouter_dot_v1_dot_router__service__pb2.QueryUsageResponse.SerializeToString,
+            ),
+            'GetBudget': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBudget,
+                    request_deserializer=llmrouter_dot_v1_dot_router__service__pb2.GetBudgetRequest.FromString,
+                    response_serializer=llmrouter_dot_v1_dot_router__service__pb2.GetBudgetResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -239,6 +273,60 @@ class RouterService:
             '/llmrouter.v1.RouterService/GetReceipt',
             llmrouter_dot_v1_dot_router__service__pb2.GetReceiptRequest.SerializeToString,
             llmrouter_dot_v1_dot_router__service__pb2.GetReceiptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QueryUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmrouter.v1.RouterService/QueryUsage',
+            llmrouter_dot_v1_dot_router__service__pb2.QueryUsageRequest.SerializeToString,
+            llmrouter_dot_v1_dot_router__service__pb2.QueryUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBudget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmrouter.v1.RouterService/GetBudget',
+            llmrouter_dot_v1_dot_router__service__pb2.GetBudgetRequest.SerializeToString,
+            llmrouter_dot_v1_dot_router__service__pb2.GetBudgetResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,10 @@ class RouterServiceStub:
     """StreamComplete answers event by event: decision first, finished last."""
     GetReceipt: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.GetReceiptRequest, _router_service_pb2.GetReceiptResponse]
     """GetReceipt finds the account of an earlier call, also of one that failed or was cancelled."""
+    QueryUsage: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.QueryUsageRequest, _router_service_pb2.QueryUsageResponse]
+    """QueryUsage tells what was used and what it cost. Callers see their own tenant; administrators see others."""
+    GetBudget: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.GetBudgetRequest, _router_service_pb2.GetBudgetResponse]
+    """GetBudget tells how the caller stands with every limit and budget that applies."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.ListModelsRequest, _router_service_pb2.ListModelsResponse]
     """ListModels lists the configured deployments with capabilities, prices and health."""
 
@@ -57,6 +61,10 @@ class RouterServiceAsyncStub(RouterServiceStub):
     """StreamComplete answers event by event: decision first, finished last."""
     GetReceipt: _aio.UnaryUnaryMultiCallable[_router_service_pb2.GetReceiptRequest, _router_service_pb2.GetReceiptResponse]  # type: ignore[assignment]
     """GetReceipt finds the account of an earlier call, also of one that failed or was cancelled."""
+    QueryUsage: _aio.UnaryUnaryMultiCallable[_router_service_pb2.QueryUsageRequest, _router_service_pb2.QueryUsageResponse]  # type: ignore[assignment]
+    """QueryUsage tells what was used and what it cost. Callers see their own tenant; administrators see others."""
+    GetBudget: _aio.UnaryUnaryMultiCallable[_router_service_pb2.GetBudgetRequest, _router_service_pb2.GetBudgetResponse]  # type: ignore[assignment]
+    """GetBudget tells how the caller stands with every limit and budget that applies."""
     ListModels: _aio.UnaryUnaryMultiCallable[_router_service_pb2.ListModelsRequest, _router_service_pb2.ListModelsResponse]  # type: ignore[assignment]
     """ListModels lists the configured deployments with capabilities, prices and health."""
 
@@ -94,6 +102,22 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_router_service_pb2.GetReceiptResponse, _abc.Awaitable[_router_service_pb2.GetReceiptResponse]]:
         """GetReceipt finds the account of an earlier call, also of one that failed or was cancelled."""
+
+    @_abc_1.abstractmethod
+    def QueryUsage(
+        self,
+        request: _router_service_pb2.QueryUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_router_service_pb2.QueryUsageResponse, _abc.Awaitable[_router_service_pb2.QueryUsageResponse]]:
+        """QueryUsage tells what was used and what it cost. Callers see their own tenant; administrators see others."""
+
+    @_abc_1.abstractmethod
+    def GetBudget(
+        self,
+        request: _router_service_pb2.GetBudgetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_router_service_pb2.GetBudgetResponse, _abc.Awaitable[_router_service_pb2.GetBudgetResponse]]:
+        """GetBudget tells how the caller stands with every limit and budget that applies."""
 
     @_abc_1.abstractmethod
     def ListModels(
