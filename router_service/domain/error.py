@@ -11,6 +11,9 @@ RouterError
 ├── BudgetSpent              a budget has no room for the attempt
 ├── IdempotencyConflict      a call under the same key runs elsewhere
 ├── AlreadyExists            a call under the same key has finished; its answer is not kept
+├── Unauthenticated          no credentials, or none that hold
+├── PermissionDenied         the identity may not do this
+├── StateUnavailable         a database or shared state of ours cannot be reached
 ├── Draining                 shutting down
 ├── DeadlineExceeded         the caller's deadline passed
 └── Cancelled                the caller left
@@ -52,6 +55,7 @@ class Reason(StrEnum):
     UNAUTHENTICATED = "UNAUTHENTICATED"
     PERMISSION_DENIED = "PERMISSION_DENIED"
     INTERNAL = "INTERNAL"
+    STATE_UNAVAILABLE = "STATE_UNAVAILABLE"
 
 
 class RouterError(Exception):
@@ -161,6 +165,25 @@ class AlreadyExists(RouterError):
         self.receipt = receipt
 
 
+class Unauthenticated(RouterError):
+    """The call brings no credentials, or none that hold. Whether a key exists is told to nobody who lacks it."""
+
+    reason = Reason.UNAUTHENTICATED
+
+
+class PermissionDenied(RouterError):
+    """The caller is known, and may not do this. `metadata` names what was denied."""
+
+    reason = Reason.PERMISSION_DENIED
+
+
+class StateUnavailable(RouterError):
+    """A database or shared state that the answer depends on cannot be reached. Nothing was sent to a provider;
+    `metadata` holds which `state`."""
+
+    reason = Reason.STATE_UNAVAILABLE
+
+
 class Draining(RouterError):
     """This replica is shutting down."""
 
@@ -267,5 +290,6 @@ STATUS_NAMES: dict[Reason, str] = {
     Reason.UNAUTHENTICATED: "UNAUTHENTICATED",
     Reason.PERMISSION_DENIED: "PERMISSION_DENIED",
     Reason.INTERNAL: "INTERNAL",
+    Reason.STATE_UNAVAILABLE: "UNAVAILABLE",
 }
 """The canonical status name of each reason, for receipts; every edge translates from these names."""

@@ -129,6 +129,11 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """ERROR_REASON_ALREADY_EXISTS: the call under the same key has finished, its answer is not kept. ALREADY_EXISTS.
     Example: {"reason": "ALREADY_EXISTS", "metadata": {}}
     """
+    ERROR_REASON_STATE_UNAVAILABLE: _ErrorReason.ValueType  # 26
+    """ERROR_REASON_STATE_UNAVAILABLE: the router's own database or shared state, which the answer depends on, cannot be
+    reached; nothing was sent to a provider. RetryInfo says when to come back. UNAVAILABLE.
+    Example: {"reason": "STATE_UNAVAILABLE", "metadata": {"state": "api_keys"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the reason in google.rpc.ErrorInfo (domain "llmrouter"): the name without its ERROR_REASON_ prefix."""
@@ -235,6 +240,11 @@ Example: {"reason": "IDEMPOTENCY_CONFLICT", "metadata": {}}
 ERROR_REASON_ALREADY_EXISTS: ErrorReason.ValueType  # 25
 """ERROR_REASON_ALREADY_EXISTS: the call under the same key has finished, its answer is not kept. ALREADY_EXISTS.
 Example: {"reason": "ALREADY_EXISTS", "metadata": {}}
+"""
+ERROR_REASON_STATE_UNAVAILABLE: ErrorReason.ValueType  # 26
+"""ERROR_REASON_STATE_UNAVAILABLE: the router's own database or shared state, which the answer depends on, cannot be
+reached; nothing was sent to a provider. RetryInfo says when to come back. UNAVAILABLE.
+Example: {"reason": "STATE_UNAVAILABLE", "metadata": {"state": "api_keys"}}
 """
 
 @typing.final
