@@ -16,17 +16,18 @@ from router_service.config.configuration import (
     DecisionTokenSettings,
     ProviderSettings,
     RedisSettings,
-    Secret,
     ServerSettings,
+    StorageSettings,
     TelemetrySettings,
     TlsSettings,
 )
 from router_service.config.document import Document
 from router_service.config.endpoint import completed
+from router_service.config.identity_compilation import identity_settings
 from router_service.config.limits_compilation import deployment_rates, limit_rules
 from router_service.config.policy_shape import HedgeShape, PolicyShape, RangeShape, RuleShape, TextShape, WhenShape
 from router_service.config.references import vendor_of
-from router_service.config.secret import EnvironmentSecret, FileSecret, LiteralSecret
+from router_service.config.secret import EnvironmentSecret, FileSecret, LiteralSecret, Secret
 from router_service.config.shape import (
     FeatureShape,
     ModelShape,
@@ -102,6 +103,8 @@ class Compiler:
             telemetry=self._telemetry(),
             decision_tokens=self._decision_tokens(),
             retry_allowance=RetryAllowance(**document.retry_budget.usable.model_dump()),
+            storage=self._storage(),
+            identity=identity_settings(document.identity.usable, self._secret, self._directory),
             providers=providers,
             deployments=deployments,
             models=models,
@@ -142,7 +145,7 @@ class Compiler:
         if not stated:
             return self._preset_key(shape, vendor)
         texts = [((*at, "api_key"), shape.api_key)]
-        texts += [(self._source.known((*at, "api_keys", number)), key) for number, key in enumerate(shape.api_keys)]
+        texts += [((*at, "api_keys", number), key) for number, key in enumerate(shape.api_keys)]
         keys: list[Secret] = [self._secret(location, key) for location, key in texts if key]
         keys += [FileSecret(self._directory / file) for file in shape.api_key_file]
         return tuple(keys)
@@ -157,7 +160,7 @@ class Compiler:
         return ()
 
     def _secret(self, location: Location, text: str) -> Secret:
-        variable = self._source.environment.get(location)
+        variable = self._source.environment.get(self._source.known(location))
         return EnvironmentSecret(variable, self._environ) if variable else LiteralSecret(text.strip())
 
     def _file(self, name: str | None) -> str | None:
@@ -243,6 +246,17 @@ class Compiler:
         elif shape.key_file:
             key = FileSecret(self._directory / shape.key_file)
         return DecisionTokenSettings(key=key, ttl=shape.ttl)
+
+    def _storage(self) -> StorageSettings:
+        shape = self._document.storage.usable
+        return StorageSettings(
+            url=self._secret(("storage", "url"), shape.url) if shape.url else None,
+            directory=self._directory,
+            connect_timeout=shape.connect_timeout,
+            command_timeout=shape.command_timeout,
+            max_connections=shape.max_connections,
+            statement_cache_size=shape.statement_cache_size,
+        )
 
     def _watched(self, providers: Mapping[str, ProviderSettings]) -> tuple[str, ...]:
         # Secrets and the server's TLS files are read again by those who use them; the files below are read only when

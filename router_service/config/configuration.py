@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from pathlib import Path
 
+from router_service.config.identity import EVERYBODY, IdentitySettings
+from router_service.config.secret import Secret
 from router_service.domain.deployment import Deployment
 from router_service.domain.limit import DeploymentRate, LimitRules
 from router_service.domain.policy import Feature, Policy, RetryAllowance
 from router_service.domain.vendor import OnCancel, Quirks
-
-
-class Secret(Protocol):
-    """A secret that may be rotated: `reveal` returns its value now; `repr` never shows it."""
-
-    def reveal(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +103,18 @@ class RedisSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StorageSettings:
+    """The SQL database; `url` is `None` where there is none, and may hold a password. Timeouts are seconds."""
+
+    url: Secret | None = None
+    directory: Path = Path()
+    connect_timeout: float = 5.0
+    command_timeout: float = 10.0
+    max_connections: int = 10
+    statement_cache_size: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
     """Everything from the file (or the environment), checked and compiled.
 
@@ -120,6 +128,8 @@ class Configuration:
     telemetry: TelemetrySettings
     decision_tokens: DecisionTokenSettings
     retry_allowance: RetryAllowance
+    storage: StorageSettings = StorageSettings()
+    identity: IdentitySettings = IdentitySettings(anonymous=EVERYBODY)
     providers: Mapping[str, ProviderSettings]
     deployments: Mapping[str, Deployment]
     models: Mapping[str, tuple[Deployment, ...]]

@@ -24,14 +24,14 @@ def check_secrets(source: Source, document: Document) -> None:
     if tokens.shape is None or tokens.shape.key is None:
         return
     key, at = tokens.shape.key, (*tokens.at, "key")
-    if at not in source.unusable and not _names_a_variable(source, at, key) and len(key) < 16:
+    if at not in source.unusable and not names_a_variable(source, at, key) and len(key) < 16:
         source.report(at, "is shorter than 16 characters", "Make one, for example with `openssl rand -hex 32`")
     if tokens.shape.key_file is not None:
         source.report(at, "is given beside `key_file`", "Remove one of the two")
 
 
 def _check_key(source: Source, at: Location, key: str) -> None:
-    if at in source.unusable or _names_a_variable(source, at, key):
+    if at in source.unusable or names_a_variable(source, at, key):
         return
     if fault := _fault(key.strip()):
         source.report(at, f"a key holds {fault}", "Check what the variable or text holds")
@@ -43,7 +43,8 @@ def _fault(key: str) -> str:
     return "" if key.isascii() and (key.isprintable() or not key) else "characters beyond ASCII, or control characters"
 
 
-def _names_a_variable(source: Source, at: Location, text: str) -> bool:
+def names_a_variable(source: Source, at: Location, text: str) -> bool:
+    """Whether the text is a variable's name in the place of its value, which is noted."""
     match = None if at in source.environment else _VARIABLE.fullmatch(text.strip())
     if match:
         name = match["name"] or match["windows"]
@@ -55,7 +56,7 @@ def check_files(source: Source, document: Document, directory: Path) -> None:
     """Note files that cannot be read, and certificates and keys that cannot be used."""
     for location, name in _secret_files(document):
         at = source.known(location)
-        content = _content(source, at, name, directory)
+        content = content_of(source, at, name, directory)
         if content is None:
             continue
         try:
@@ -83,7 +84,7 @@ def _secret_files(document: Document) -> Iterator[tuple[Location, str]]:
             yield (*piece.at, "api_key_file", number), file
 
 
-def _content(source: Source, at: Location, file: str, directory: Path) -> bytes | None:
+def content_of(source: Source, at: Location, file: str, directory: Path) -> bytes | None:
     """What the file holds; `None` where that is nothing, which is noted."""
     if at in source.unusable:
         return None
@@ -103,7 +104,7 @@ def _check_pair(source: Source, at: Location, files: dict[str, str | None], dire
     usable = [
         (key, file)
         for key, file in files.items()
-        if file is not None and _content(source, (*at, key), file, directory) is not None
+        if file is not None and content_of(source, (*at, key), file, directory) is not None
     ]
     if len(usable) == 2:
         (key, certificate), (_, private) = usable
@@ -112,7 +113,7 @@ def _check_pair(source: Source, at: Location, files: dict[str, str | None], dire
 
 
 def _check_authorities(source: Source, at: Location, file: str | None, directory: Path) -> None:
-    if file is None or _content(source, at, file, directory) is None:
+    if file is None or content_of(source, at, file, directory) is None:
         return
     if fault := why_no_authorities(directory / file):
         source.report(at, f"{file} {fault}", "Give a PEM bundle, with `-----BEGIN CERTIFICATE-----` before each one")

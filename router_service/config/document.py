@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from router_service.config.identity_shape import IdentityShape
 from router_service.config.limits_shape import BudgetShape, LimitShape, RedisShape
 from router_service.config.policy_shape import FileShape, PolicyShape, RetryBudgetShape, RuleShape
 from router_service.config.shape import (
@@ -23,6 +24,7 @@ from router_service.config.shape import (
     TelemetryShape,
 )
 from router_service.config.source import Location, Source
+from router_service.config.storage_shape import StorageShape
 
 S = TypeVar("S", bound=Shape)
 
@@ -63,6 +65,8 @@ class Document:
     telemetry: Piece[TelemetryShape]
     decision_tokens: Piece[DecisionTokensShape]
     retry_budget: Piece[RetryBudgetShape]
+    storage: Piece[StorageShape]
+    identity: Piece[IdentityShape]
     providers: Mapping[str, Piece[ProviderShape]]
     models: Mapping[str, Piece[ModelShape]]
     features: Mapping[str, Piece[FeatureShape]]
@@ -96,6 +100,8 @@ def check(source: Source) -> Document:
         telemetry=checker.piece(TelemetryShape, data.get("telemetry"), ("telemetry",)),
         decision_tokens=checker.piece(DecisionTokensShape, data.get("decision_tokens"), ("decision_tokens",)),
         retry_budget=checker.piece(RetryBudgetShape, data.get("retry_budget"), ("retry_budget",)),
+        storage=checker.piece(StorageShape, data.get("storage"), ("storage",)),
+        identity=checker.piece(IdentityShape, data.get("identity"), ("identity",)),
         providers=checker.named(ProviderShape, "providers"),
         models=checker.named(ModelShape, "models"),
         features=checker.named(FeatureShape, "features"),

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
+from router_service.config.identity_shape import IdentityShape
 from router_service.config.limits_shape import BudgetShape, LimitShape, RedisShape
 from router_service.config.quantity import Count, CountFromZero, Duration, NanoUsd, Timeout, refuse
 from router_service.config.shape import (
@@ -22,6 +23,7 @@ from router_service.config.shape import (
     Texts,
     listed,
 )
+from router_service.config.storage_shape import StorageShape
 from router_service.domain.deployment import Capability, Retention
 from router_service.domain.policy import Recovery, StickyKey, Strategy
 
@@ -260,6 +262,10 @@ class FileShape(Shape):
     retry_budget: RetryBudgetShape = Field(
         default_factory=RetryBudgetShape, description="How much may be asked again, per provider and per tenant."
     )
+    storage: StorageShape = Field(
+        default_factory=StorageShape, description="Which SQL database holds what outlives the process."
+    )
+    identity: IdentityShape = Field(default_factory=IdentityShape, description="Who may call, and what each may do.")
     providers: dict[str, ProviderShape | None] = Field(
         description="Who is called: a name of your choice, or a preset's, and how to reach it."
     )

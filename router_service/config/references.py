@@ -6,6 +6,7 @@ from pathlib import Path
 
 from router_service.config.credentials import check_files, check_secrets
 from router_service.config.document import Document, Piece, PolicyPiece, nearest
+from router_service.config.identity_check import check_identity
 from router_service.config.policy_shape import RuleShape
 from router_service.config.shape import ModelShape, ProviderShape
 from router_service.config.source import Location, Source, dotted
@@ -33,6 +34,7 @@ def check_references(source: Source, document: Document, directory: Path) -> Non
         _check_model(source, model, document)
     check_secrets(source, document)
     check_files(source, document, directory)
+    check_identity(source, document, directory)
     names = _Names(document)
     for policy in document.policies.values():
         _check_policy(source, policy, names)

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
+
+
+class Secret(Protocol):
+    """A secret that may be rotated: `reveal` returns its value now; `repr` never shows it."""
+
+    def reveal(self) -> str: ...
 
 
 class LiteralSecret:

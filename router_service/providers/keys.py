@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from router_service.config.configuration import Secret
+from router_service.config.secret import Secret
 from router_service.domain.error import UpstreamError, UpstreamFault
 
 KEY_FAULTS = frozenset({UpstreamFault.AUTH, UpstreamFault.QUOTA, UpstreamFault.RATE_LIMITED})

@@ -10,7 +10,8 @@ from typing import Any
 import httpx2
 from yarl import URL
 
-from router_service.config.configuration import ProviderSettings, Secret
+from router_service.config.configuration import ProviderSettings
+from router_service.config.secret import Secret
 from router_service.domain.error import UpstreamError, UpstreamFault
 from router_service.domain.upstream import Receive, Reply, UpstreamRequest
 from router_service.domain.vendor import Auth, OnCancel
