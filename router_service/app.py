@@ -95,6 +95,7 @@ class Application:
             random=random.random,
         )
         self._telemetry.observe_health(self.engine.open_circuits)
+        self._telemetry.observe_connections(self._providers.connections)
         servicer = RouterServicer(self.engine, tenant_of=lambda _: _ONLY_TENANT)
         self._server = GrpcServer(server, servicer, interceptors=[TracingInterceptor(self._telemetry)])
         self._watching: asyncio.Task[None] | None = None
@@ -103,6 +104,7 @@ class Application:
         """Listen and serve; returns the port. Raises `CannotServe`."""
         port = await self._server.start()
         self._watching = asyncio.create_task(self._holder.watch())
+        self._telemetry.watch_loop()
         return port
 
     async def reload(self) -> ConfigurationError | None:

@@ -55,6 +55,10 @@ class ProviderPool(Mapping[str, Provider]):
     def __len__(self) -> int:
         return len(self._opened)
 
+    def connections(self) -> Mapping[str, tuple[int, int]]:
+        """Of each provider how many connections are in use and how many idle. From any thread."""
+        return {provider_id: opened.provider.connections for provider_id, opened in self._opened.items()}
+
     def update(self, settings: Mapping[str, ProviderSettings]) -> None:
         """Use these providers from now on; where one cannot be opened, nothing changes.
 

@@ -116,6 +116,11 @@ class OpenAICompatible:
         """Take keys from here from now on; connections stay."""
         self._keys.use(keys)
 
+    @property
+    def connections(self) -> tuple[int, int]:
+        """How many connections are in use and how many idle. From any thread."""
+        return self._transport.connections
+
     async def aclose(self) -> None:
         """Close all connections, also those in use."""
         # A task that is cancelled before its first step would never close its response.

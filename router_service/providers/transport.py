@@ -206,6 +206,14 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             )
         return self._session
 
+    @property
+    def connections(self) -> tuple[int, int]:
+        """How many connections are in use, those being opened included, and how many are idle. From any thread."""
+        connector = None if self._session is None else self._session.connector
+        if connector is None:
+            return 0, 0
+        return len(connector._acquired), sum(map(len, tuple(connector._conns.values())))
+
     async def aclose(self) -> None:
         """Close every connection, also those in use."""
         self._closed = True

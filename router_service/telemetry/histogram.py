@@ -89,7 +89,10 @@ class Histogram:
         return self._points.setdefault(labels, _Point(len(self._bounds) + 1, self._now()))
 
     def _data_point(self, labels: Labels, point: _Point, now: int) -> HistogramDataPoint:
-        named = {key: label for key, label in zip(self._keys, labels, strict=True) if label} if labels else _OVERFLOW
+        if self._keys and not labels:
+            named: dict[str, Any] = _OVERFLOW
+        else:
+            named = {key: label for key, label in zip(self._keys, labels, strict=True) if label}
         return HistogramDataPoint(
             attributes=named,
             start_time_unix_nano=point.started,

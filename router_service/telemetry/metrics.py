@@ -68,13 +68,16 @@ class Tally:
 
 
 class Metrics:
-    """All instruments. `health` says of each deployment id whether its circuit is open; it is set once there is one."""
+    """All instruments. `health` says of each deployment id whether its circuit is open, `connections` of each provider
+    id how many of its connections are in use and how many idle; both are set once there is somebody to ask.
+    """
 
     def __init__(
         self, meter: Meter, *, dropped_spans: Callable[[], Mapping[str, int]], observer_failures: Callable[[], int]
     ) -> None:
         self.features: frozenset[str] = frozenset()
         self.health: Callable[[], Mapping[str, bool]] = dict
+        self.connections: Callable[[], Mapping[str, tuple[int, int]]] = dict
         self._tier = Bounded(_MAX_TIERS)
         self._rule = Bounded(_MAX_RULES)
         self._active = 0
@@ -116,6 +119,9 @@ class Metrics:
         meter.create_observable_gauge(
             semconv.METRIC_CIRCUIT, [self._observe_health], description="1 where a deployment's circuit is open"
         )
+        meter.create_observable_up_down_counter(
+            semconv.METRIC_CONNECTIONS, [self._observe_connections], unit="{connection}"
+        )
         meter.create_observable_counter(semconv.METRIC_DROPPED_SPANS, [self._observe_dropped], unit="{span}")
         meter.create_observable_counter(
             semconv.METRIC_OBSERVER_FAILURES, [lambda _: [Observation(observer_failures())]], unit="{failure}"
@@ -132,6 +138,7 @@ class Metrics:
         self._route_duration = histogram(semconv.METRIC_ROUTE_DURATION, "s", semconv.ROUTE_RULE)
         rpc = (semconv.RPC_SYSTEM, semconv.RPC_METHOD, semconv.RPC_STATUS, semconv.ERROR_TYPE)
         self._rpc_duration = histogram(semconv.METRIC_RPC_DURATION, "s", *rpc)
+        self.loop_lag = histogram(semconv.METRIC_LOOP_LAG, "s")
         self.histograms = (
             self._token_usage,
             self._operation_duration,
@@ -139,6 +146,7 @@ class Metrics:
             self._output_chunk,
             self._route_duration,
             self._rpc_duration,
+            self.loop_lag,
         )
 
     def feature(self, name: str) -> str:
@@ -211,6 +219,13 @@ class Metrics:
 
     def _observe_health(self, _: CallbackOptions) -> Iterable[Observation]:
         return [Observation(int(is_open), {semconv.DEPLOYMENT: name}) for name, is_open in self.health().items()]
+
+    def _observe_connections(self, _: CallbackOptions) -> Iterable[Observation]:
+        return [
+            Observation(count, {semconv.PROVIDER_ID: provider, semconv.CONNECTION_STATE: state})
+            for provider, counts in self.connections().items()
+            for state, count in zip(("active", "idle"), counts, strict=True)
+        ]
 
     def _observe_dropped(self, _: CallbackOptions) -> Iterable[Observation]:
         return [Observation(count, {semconv.DROP_REASON: reason}) for reason, count in self._dropped_spans().items()]

@@ -138,14 +138,18 @@ METRIC_CIRCUIT: Final = "llm_router.circuit.state"
 METRIC_KEY_REFUSED: Final = "llm_router.provider.key_refused"
 METRIC_INTERRUPTED: Final = "llm_router.stream.interrupted"
 METRIC_DROPPED_SPANS: Final = "llm_router.telemetry.dropped_spans"
+METRIC_LOOP_LAG: Final = "llm_router.loop.lag"
+METRIC_CONNECTIONS: Final = "llm_router.upstream.connections"
 METRIC_OBSERVER_FAILURES: Final = "llm_router.telemetry.observer_failures"
 DROP_REASON: Final = "llm_router.telemetry.reason"
+CONNECTION_STATE: Final = "http.connection.state"
 
 OPERATION_SECONDS: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 TOKENS: Final = tuple(4**power for power in range(14))
 RPC_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0)
 """Longer than the conventions' buckets, which end at 10 s: completions last minutes."""
 ROUTE_SECONDS: Final = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0)
+LAG_SECONDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 BUCKETS: Final[dict[str, tuple[float, ...]]] = {
     METRIC_TOKEN_USAGE: TOKENS,
@@ -154,6 +158,7 @@ BUCKETS: Final[dict[str, tuple[float, ...]]] = {
     METRIC_OUTPUT_CHUNK: OPERATION_SECONDS,
     METRIC_RPC_DURATION: RPC_SECONDS,
     METRIC_ROUTE_DURATION: ROUTE_SECONDS,
+    METRIC_LOOP_LAG: LAG_SECONDS,
 }
 
 _PROVIDER_NAMES: Final = {

@@ -33,6 +33,7 @@ from router_service.domain.event import Observer
 from router_service.telemetry import otlp, semconv
 from router_service.telemetry.export import BatchSink, DirectSink, Rarely
 from router_service.telemetry.histogram import show_histograms
+from router_service.telemetry.loop_lag import LoopLag
 from router_service.telemetry.metrics import Metrics
 from router_service.telemetry.observer import AuditObserver, CallObserver, Failures
 from router_service.telemetry.sampling import TailSampler
@@ -80,6 +81,7 @@ class Telemetry:
             self._otlp_exporters.append(exporter)
             self._sinks.append(BatchSink(exporter, self._meter_provider))
         self._tracing = self._make_tracing(resource, now) if self._sinks else None
+        self._loop_lag: LoopLag | None = None
 
     @property
     def enabled(self) -> bool:
@@ -114,6 +116,16 @@ class Telemetry:
         if self._metrics is not None:
             self._metrics.health = health
 
+    def observe_connections(self, connections: Callable[[], Mapping[str, tuple[int, int]]]) -> None:
+        """Export of each provider id its connections in use and idle. `connections` is called from another thread."""
+        if self._metrics is not None:
+            self._metrics.connections = connections
+
+    def watch_loop(self) -> None:
+        """Export from now on how late the running event loop is, until shutdown."""
+        if self._metrics is not None and self._loop_lag is None:
+            self._loop_lag = LoopLag(asyncio.get_running_loop(), self._metrics.loop_lag.record)
+
     def set_features(self, features: Iterable[str]) -> None:
         """The features of a new configuration."""
         if self._metrics is not None:
@@ -131,6 +143,8 @@ class Telemetry:
 
     async def shutdown(self, timeout: float = 5.0) -> bool:  # noqa: ASYNC109 - as above
         """Export what is queued and close; what takes longer than `timeout` seconds is given up, and false returned."""
+        if self._loop_lag is not None:
+            self._loop_lag.stop()
         self._sampler.shutdown()
         closed = await _in_thread(self._close, timeout)
         if not closed:

@@ -130,6 +130,20 @@ async def test_a_full_pool_was_not_dispatched() -> None:
     assert first.reply.dispatched
 
 
+async def test_connections_are_counted_while_in_use_and_while_idle() -> None:
+    async with running(never := Never()) as upstream, a_provider(upstream.base_url) as provider:
+        assert provider.connections == (0, 0)
+        busy = asyncio.create_task(provider.complete(a_request(), Outcome().reply))
+        await never.asked.wait()
+        assert provider.connections == (1, 0)
+        busy.cancel()
+        await asyncio.wait([busy])
+        assert provider.connections == (0, 0)
+    async with running(answer) as upstream, a_provider(upstream.base_url) as provider:
+        await completed(provider)
+        assert provider.connections == (0, 1)
+
+
 async def test_no_key_is_an_error_that_says_what_to_do() -> None:
     keyless = a_request(deployment=replace(DEPLOYMENT, has_credentials=False))
     async with a_provider(f"http://127.0.0.1:{free_port()}", keys=()) as provider:

@@ -82,6 +82,12 @@ def test_empty_labels_are_left_out() -> None:
     assert [point.attributes for point in points(histogram)] == [{"kind": "a"}]
 
 
+def test_a_histogram_without_keys_has_no_labels_and_no_overflow() -> None:
+    histogram = Histogram("wait", "s", BOUNDS)
+    histogram.record(0.5)
+    assert [(point.attributes, point.count) for point in points(histogram)] == [({}, 1)]
+
+
 def test_label_sets_beyond_the_bound_are_counted_together() -> None:
     histogram = Histogram("wait", "s", BOUNDS, "kind")
     for number in range(2010):

@@ -220,6 +220,13 @@ def test_the_circuit_of_each_deployment_is_a_gauge() -> None:
     assert meters.values("llm_router.circuit.state") == {("gpt-x",): 1, ("claude-y",): 0}
 
 
+def test_the_connections_of_each_provider_are_told_apart_by_state() -> None:
+    meters = Meters()
+    meters.telemetry.observe_connections(lambda: {"acme": (3, 1)})
+    # labels: connection state, provider id
+    assert meters.values("llm_router.upstream.connections") == {("active", "acme"): 3, ("idle", "acme"): 1}
+
+
 def test_an_rpc_is_timed_by_method_status_and_error() -> None:
     meters = Meters()
     meters.telemetry.observe_rpc("svc/Complete", "OK", "", 12.0)
