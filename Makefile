@@ -11,7 +11,7 @@ PYTHON ?= python3
 STUBS := clients/python/llmrouter/v1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help install system-deps demo run test lint types gen check-gen bench chaos lock buf clean
+.PHONY: help install system-deps demo run test lint types gen check-gen bench chaos soak soak-short lock buf clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,13 @@ bench: install ## Measure CPU per call beside a bare grpc.aio echo (about a minu
 
 chaos: install ## Run the chaos matrix: every fault, phase and attempt (about a minute; ROUNDS=n)
 	$(BIN)/python -m benchmarks.chaos --rounds $(or $(ROUNDS),1)
+
+soak: install ## Cancel storm, mixed load, idle streams, amplification (about 15 minutes; CANCELS=n SOAK_SECONDS=n STREAMS=n)
+	$(BIN)/python -m benchmarks.soak $(if $(CANCELS),--cancels $(CANCELS)) $(if $(SOAK_SECONDS),--seconds $(SOAK_SECONDS)) \
+	  $(if $(STREAMS),--streams $(STREAMS))
+
+soak-short: install ## The same in a minute and a half, for trying
+	$(BIN)/python -m benchmarks.soak --short
 
 clean: ## Remove what make installed
 	rm -rf .venv $(TOOLS)

@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -96,21 +97,25 @@ def run_on(cpus: frozenset[int]) -> None:
 def process(*command: str, ready: Callable[[str], str | None]) -> Iterator[tuple[int, str]]:
     """Start a process and wait for the line in which `ready` finds its address; kill it at the end."""
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert child.stdout is not None
+    # A full pipe would block the child's log.
+    reading = threading.Thread(target=deque, args=(child.stdout, 0), daemon=True)
     try:
-        assert child.stdout is not None
         seen = []
         for line in child.stdout:
             seen.append(line)
             address = ready(line.strip())
             if address is not None:
-                # A full pipe would block the child's log.
-                threading.Thread(target=child.stdout.read, daemon=True).start()
+                reading.start()
                 yield child.pid, address
                 return
         raise SystemExit(f"{' '.join(command)} did not start:\n{''.join(seen)}")
     finally:
         child.kill()
         child.wait()
+        if reading.ident is not None:
+            reading.join()
+        child.stdout.close()
 
 
 def cpu_seconds(pid: int) -> float:

@@ -1,0 +1,153 @@
+"""The cancel storm: calls left at every moment, and whether anything of them stays behind."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from random import Random
+
+import grpc
+
+from benchmarks.soak.calls import DEADLINE, Caller, Leaving, Left, request_id
+from benchmarks.soak.metrics import Exported
+from benchmarks.soak.provider import HOLD_SECONDS, Seen
+from benchmarks.soak.report import Row
+from benchmarks.soak.stage import Stage, staged
+from benchmarks.soak.watch import bytes_per_call, percentile
+from llmrouter.v1 import router_service_pb2
+
+CALLERS = 64
+CONNECTIONS = 100
+"""The pool's size; all of it must be usable afterwards."""
+
+LEAST_FOR_SLOPE = 20_000
+"""Fewer calls do not tell a leak from an interpreter that warms up."""
+
+MOST_BYTES_PER_CALL = 100.0
+"""A leak of one small object a call is more."""
+
+_SETTLE = 10.0
+_EXPECTED = frozenset({"OK", "CANCELLED", "DEADLINE_EXCEEDED"})
+# Well within the last 10,000, which are kept.
+_RECEIPTS_ASKED = 1000
+_WARM_UP = 300
+_ABORT_MS = 50.0
+
+
+async def cancel_storm(calls: int) -> Row:
+    """Make and leave so many calls, then look for what they left behind."""
+    row = Row(f"cancel storm, {calls:,} calls, half of them streams, {CALLERS} at a time")
+    async with staged(max_connections=CONNECTIONS, max_calls=2 * CONNECTIONS) as stage:
+        await _storm(stage, range(calls, calls + _WARM_UP), Random(2), [])
+        await stage.provider.ended(_SETTLE)
+        files, before = await stage.files_in_use(), await stage.exported()
+        left: list[Left] = []
+        began = time.monotonic()
+        async with stage.watch.looking(lambda: len(left)) as looks:
+            await _storm(stage, range(calls), Random(1), left)
+        seconds = time.monotonic() - began
+        still_open = await stage.provider.ended(_SETTLE)
+        after = await stage.exported()
+        seen = {one.number: one for one in await stage.provider.seen() if one.number < calls}
+
+        codes = Counter(one.code for one in left)
+        row.figures |= {
+            "calls a second": round(calls / seconds),
+            "callers left": dict(Counter(str(one.leaving) for one in left)),
+            "codes": dict(codes),
+            "at the provider": dict(_phases(seen.values())),
+            "never reached the provider": calls - len(seen),
+        }
+        row.claim(codes.keys() <= _EXPECTED, f"unexpected codes: {dict(codes)}")
+        row.claim(not still_open, f"{still_open} upstream calls are still open after {_SETTLE:g} s")
+        _tell_aborts(row, left, seen, before, after)
+        slope = bytes_per_call(looks)
+        row.figures |= {
+            "RSS MiB, first and last": [round(look.rss / 2**20, 1) for look in (looks[0], looks[-1])],
+            "bytes a call, second half": round(slope, 1),
+            "threads, first and last": [looks[0].threads, looks[-1].threads],
+        }
+        if calls >= LEAST_FOR_SLOPE:
+            row.claim(slope <= MOST_BYTES_PER_CALL, f"each call leaves {slope:.0f} B (at most {MOST_BYTES_PER_CALL:g})")
+        await stage.released(row, files)
+        await _accounted(row, stage, [one for one in left if one.number in seen][-_RECEIPTS_ASKED:])
+        await _usable(row, stage)
+    return row
+
+
+async def _storm(stage: Stage, numbers: range, random: Random, left: list[Left]) -> None:
+    caller = Caller(stage.stub, random)
+    waiting = iter(numbers)
+    ways = tuple(Leaving)
+
+    async def leave_again_and_again() -> None:
+        for number in waiting:
+            one = await caller.leave(number, random.choice(ways), stream=number % 2 == 0)
+            left.append(one)
+
+    async with asyncio.TaskGroup() as callers:
+        for _ in range(CALLERS):
+            callers.create_task(leave_again_and_again())
+
+
+def _phases(seen: Iterable[Seen]) -> Counter[str]:
+    phases: Counter[str] = Counter()
+    for one in seen:
+        if one.outcome != "aborted":
+            phases[one.outcome] += 1
+        elif one.headers_sent_at is None:
+            phases["aborted before headers"] += 1
+        else:
+            phases["aborted before the first token" if one.first_token_at is None else "aborted amid the answer"] += 1
+    return phases
+
+
+def _tell_aborts(row: Row, left: Sequence[Left], seen: dict[int, Seen], before: Exported, after: Exported) -> None:
+    """How long the provider went on after the caller had left."""
+    waits = [
+        (ended - one.at) * 1000
+        for one in left
+        if one.number in seen and (ended := seen[one.number].disconnected_at) is not None
+    ]
+    lag = after.lag.since(before.lag)
+    row.figures["aborts timed"] = len(waits)
+    row.figures["upstream abort ms, p50"] = round(percentile(waits, 0.5), 2)
+    row.aim("upstream abort ms, p99", percentile(waits, 0.99), _ABORT_MS)
+    row.figures["upstream abort ms, largest"] = round(max(waits, default=0.0), 2)
+    row.figures["router's loop lag ms, p50 and p99 below"] = [lag.at_most(share) * 1000 for share in (0.5, 0.99)]
+
+
+async def _accounted(row: Row, stage: Stage, left: Sequence[Left]) -> None:
+    """Whether calls that reached the provider have receipts, however they were left."""
+
+    async def status(number: int) -> str:
+        request = router_service_pb2.GetReceiptRequest(request_id=request_id(number))
+        try:
+            return str((await stage.stub.GetReceipt(request, timeout=DEADLINE)).receipt.status)
+        except grpc.aio.AioRpcError as error:
+            return f"no receipt: {error.code().name}"
+
+    statuses = Counter(await asyncio.gather(*(status(one.number) for one in left)))
+    missing = sum(count for status, count in statuses.items() if status.startswith("no receipt"))
+    row.figures[f"receipts of the last {len(left)} calls"] = dict(statuses)
+    row.claim(not missing, f"{missing} of {len(left)} calls have no receipt")
+
+
+async def _usable(row: Row, stage: Stage) -> None:
+    """Whether as many calls as the pool has connections are at the provider at once, and all answered."""
+    caller = Caller(stage.stub, Random(3))
+    held = [
+        asyncio.create_task(caller.code("hold", number, stream=number % 2 == 0))
+        for number in range(10**9, 10**9 + CONNECTIONS)
+    ]
+    most = 0
+    ends = time.monotonic() + HOLD_SECONDS
+    while most < CONNECTIONS and time.monotonic() < ends:
+        most = max(most, await stage.provider.open())
+        await asyncio.sleep(0.05)
+    codes = Counter(await asyncio.gather(*held))
+    row.figures["pool: calls at once, codes"] = [most, dict(codes)]
+    row.claim(most == CONNECTIONS, f"only {most} of the pool's {CONNECTIONS} connections can be used at once")
+    row.claim(set(codes) == {"OK"}, f"calls that used the whole pool ended with {dict(codes)}")
