@@ -12,13 +12,14 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
 from benchmarks.soak import report
-from benchmarks.soak.amplification import amplification as amplified
+from benchmarks.soak.amplification import amplification
 from benchmarks.soak.idle import idle_streams
 from benchmarks.soak.mixed import mixed_load
 from benchmarks.soak.report import Row
@@ -44,7 +45,7 @@ def main() -> int:
     parameters = {name: getattr(options, name) or value for name, value in defaults.items()}
     _allow_open_files()
     try:
-        rows = uvloop.run(soak(options.only, **parameters))
+        rows = uvloop.run(soak(options.only, parameters))
     except asyncio.CancelledError:
         print("ended by a signal")
         return 1
@@ -56,17 +57,17 @@ def main() -> int:
     return 1 if not rows or any(row.misses for row in rows) else 0
 
 
-async def soak(only: str, *, cancels: int, seconds: float, streams: int, amplification: float) -> list[Row]:
+async def soak(only: str, parameters: Mapping[str, Any]) -> list[Row]:
     """All scenarios, or only the one of this name, one after another; each row is printed once it is known."""
     task = asyncio.current_task()
     assert task is not None
     # Otherwise SIGTERM would leave the processes behind that were started here.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     scenarios: dict[str, Callable[[], Awaitable[Row | list[Row]]]] = {
-        "storm": lambda: cancel_storm(cancels),
-        "mixed": lambda: mixed_load(seconds),
-        "idle": lambda: idle_streams(streams),
-        "amplification": lambda: amplified(amplification),
+        "storm": lambda: cancel_storm(parameters["cancels"]),
+        "mixed": lambda: mixed_load(parameters["seconds"]),
+        "idle": lambda: idle_streams(parameters["streams"]),
+        "amplification": lambda: amplification(parameters["amplification"]),
     }
     rows: list[Row] = []
     for name, scenario in scenarios.items():
