@@ -25,6 +25,9 @@ from llmrouter.v1 import router_service_pb2_grpc
 DEPLOYMENTS_OF_MANY = 100
 """So many deployments of "down" stand at one provider: each has a breaker of its own."""
 
+RECEIPTS = 3000
+"""So many are kept: fewer than by default, so that memory is even sooner."""
+
 # Long enough that nothing but the test itself ends a call.
 _FOREVER = "2h"
 _METRICS_INTERVAL = 0.2
@@ -140,6 +143,7 @@ def configuration(origin: str, max_connections: int, max_calls: int) -> Mapping[
             "max_concurrent_calls": max_calls,
             "max_connection_age": _FOREVER,
             "default_deadline": _FOREVER,
+            "receipts_kept": RECEIPTS,
         },
         "telemetry": {"sample_ratio": 0.1, "metrics_interval": _METRICS_INTERVAL},
         "providers": {

@@ -22,7 +22,7 @@ CALLERS = 64
 CONNECTIONS = 100
 """The pool's size; all of it must be usable afterwards."""
 
-LEAST_FOR_SLOPE = 20_000
+LEAST_FOR_SLOPE = 50_000
 """Fewer calls do not tell a leak from an interpreter that warms up."""
 
 MOST_BYTES_PER_CALL = 100.0
@@ -30,7 +30,7 @@ MOST_BYTES_PER_CALL = 100.0
 
 _SETTLE = 10.0
 _EXPECTED = frozenset({"OK", "CANCELLED", "DEADLINE_EXCEEDED"})
-# Well within the last 10,000, which are kept.
+# Well within those that are kept.
 _RECEIPTS_ASKED = 1000
 _WARM_UP = 300
 _ABORT_MS = 50.0
