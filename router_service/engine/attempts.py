@@ -171,8 +171,6 @@ class Attempts:
             )
         if claim is not None and progress.first_output_at is None:
             await _going_on(claim)
-        if progress.continuation is not None and (rest := progress.continuation.rest()):
-            await run.show(progress.number, rest)
 
     def _request(
         self, run: CallRun, candidate: Candidate, progress: _Progress, budget: AttemptBudget

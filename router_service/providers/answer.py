@@ -21,7 +21,7 @@ from router_service.providers.chunks import (
     decode_damaged,
     read_usage,
 )
-from router_service.providers.echo import PrefixEcho
+from router_service.providers.echo import LEAST_ECHO, PrefixEcho
 from router_service.providers.failure import stream_failure
 from router_service.providers.opaque import OpaqueState, encode_opaque
 from router_service.providers.sse import ErrorEvent
@@ -62,7 +62,7 @@ class AnswerReader:
     """Fills `reply` with the answer to `request`, from one body or from the pieces of a stream.
 
     `requires_finish_reason` is false for providers that end a stream with `[DONE]` alone. `echoes_prefix` is true for
-    those that repeat the beginning that they go on from.
+    those that repeat the beginning that they go on from; a long one that comes again is an echo whoever sends it.
     """
 
     def __init__(
@@ -82,7 +82,8 @@ class AnswerReader:
         self._deltas: list[Delta] = []
         self._text: list[str] = []
         self._text_is_reasoning = False
-        self._echo = PrefixEcho(request.prefix) if echoes_prefix and request.prefix else None
+        may_echo = bool(request.prefix) and (echoes_prefix or len(request.prefix) >= LEAST_ECHO)
+        self._echo = PrefixEcho(request.prefix) if may_echo else None
 
     @property
     def finished(self) -> bool:
@@ -219,6 +220,7 @@ class AnswerReader:
         if output.extra_content is not NOTHING:
             self._keep(output.extra_content, None)
         if output.tool_calls:
+            self._add_rest()
             self._flush_text()
             for call in output.tool_calls:
                 delta = self._tool_calls.delta(call)

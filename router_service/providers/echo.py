@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+LEAST_ECHO = 16
+"""A beginning of so many characters does not come again by chance; a shorter one may."""
+
 
 class PrefixEcho:
     """Takes `prefix` away from the front of what follows it, if all of it is there again.
 
-    For providers known to repeat it: by chance, a short one may follow itself. Text is held back only while it agrees
-    with the prefix.
+    Text is held back only while it agrees with the prefix.
     """
 
     def __init__(self, prefix: str) -> None:

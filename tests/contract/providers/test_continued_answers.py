@@ -32,8 +32,8 @@ def model(dialect: str) -> SimulatedModel:
 @pytest.mark.parametrize("echo", [False, True])
 @pytest.mark.parametrize("dialect", CONTINUING)
 async def test_beginning_and_continuation_are_the_answer_without_an_echo(dialect: str, call: Call, echo: bool) -> None:
-    echoes = echo or DIALECTS[dialect].echoes_prefix
-    quirks = replace(OLD_LIMIT, prefill=DIALECTS[dialect].prefill, echoes_prefix=echoes)
+    known = DIALECTS[dialect].echoes_prefix
+    quirks = replace(OLD_LIMIT, prefill=DIALECTS[dialect].prefill, echoes_prefix=known)
     async with Simulator([model(dialect)]) as simulator, a_provider(simulator.base_url, quirks=quirks) as provider:
         whole = (await call(provider, REQUEST)).reply.message().text
         begun = whole[: len(whole) // 2].rstrip()
@@ -72,6 +72,15 @@ async def test_an_answer_that_only_begins_like_its_beginning_is_whole() -> None:
     bare = replace(ECHOING, requires_finish_reason=False)
     outcome = await answer_to_request(request, chunk("The tides"), DONE, quirks=bare)
     assert outcome.text == "The tides"
+
+
+async def test_a_short_beginning_that_comes_again_is_an_echo_only_of_a_provider_that_echoes() -> None:
+    request = replace(REQUEST, prefix="No")
+    outcome = await answer_to_request(request, chunk("No"), chunk(" way"), FINISH, DONE, quirks=ECHOING)
+    assert outcome.text == " way"
+    silent = replace(ECHOING, echoes_prefix=False)
+    outcome = await answer_to_request(request, chunk("No"), chunk(" way"), FINISH, DONE, quirks=silent)
+    assert outcome.text == "No way"
 
 
 async def test_reasoning_is_no_echo() -> None:

@@ -93,13 +93,6 @@ async def test_a_continuation_that_says_nothing_more_still_ends_the_answer():
     assert shown(edge) == answer.message.text == "Hello"
 
 
-async def test_an_echo_is_neither_shown_nor_part_of_the_message():
-    said = "The tides follow the moon"
-    scene = world({"a": [Says(said, error=CUT.error)], "b": [Says(said + " and sun.")]})
-    answer, edge = await complete(scene)
-    assert shown(edge) == answer.message.text == said + " and sun."
-
-
 async def test_thinking_stays_part_of_the_message_and_is_not_thought_again():
     thought = Says("", then=(ReasoningDelta("hm"), TextDelta("Hel")), error=CUT.error)
     scene = world({"a": [thought], "b": [Says("", then=(ReasoningDelta("again"), TextDelta("lo")))]})
