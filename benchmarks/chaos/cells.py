@@ -46,6 +46,8 @@ class Recovery(StrEnum):
     FAIL = "fail"
     RESTART = "restart"
     """The caller accepts discards: it is told what to forget, and another attempt answers anew."""
+    CONTINUE = "continue"
+    """Every candidate's provider takes a prefill: another attempt goes on from what the caller was shown."""
 
 
 @dataclass(frozen=True, slots=True)

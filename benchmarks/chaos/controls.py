@@ -118,6 +118,13 @@ class _ForgetsHints(_Broken):
             raise
 
 
+class _BeginsAnew(_Broken):
+    """Is asked to go on from what was said, and answers from the start."""
+
+    async def stream(self, request: UpstreamRequest, reply: Reply, receive: Receive) -> None:
+        await super().stream(replace(request, prefix=""), reply, receive)
+
+
 class _TellsAll(_Broken):
     """Quotes the request in its errors."""
 
@@ -169,7 +176,12 @@ def _splitting(_application: Application) -> AbstractContextManager[object]:
     return mock.patch("router_service.providers.stream.EventDecoder", _SplitsLinesAnywhere)
 
 
-def _where(*faults: str, phase: Phase, ways: Sequence[Way] = (Way.UNARY, Way.STREAM)) -> list[Cell]:
+def _where(
+    *faults: str,
+    phase: Phase,
+    ways: Sequence[Way] = (Way.UNARY, Way.STREAM),
+    recovery: Recovery = Recovery.FAIL,
+) -> list[Cell]:
     return [
         cell
         for cell in cells()
@@ -178,7 +190,7 @@ def _where(*faults: str, phase: Phase, ways: Sequence[Way] = (Way.UNARY, Way.STR
         and cell.way in ways
         and cell.position is Position.FIRST
         and cell.lasting is Lasting.PASSES
-        and cell.recovery is Recovery.FAIL
+        and cell.recovery is recovery
     ]
 
 
@@ -214,6 +226,12 @@ CONTROLS: tuple[Control, ...] = (
         frozenset({Claim.DUPLICATE}),
         _wrapping(_RepeatsItself),
         _where(*_BREAKS[:-1], phase=Phase.MID, ways=[Way.STREAM]),
+    ),
+    Control(
+        "begins anew where it should go on",
+        frozenset({Claim.TRUNCATION}),
+        _wrapping(_BeginsAnew),
+        _where(*_BREAKS, phase=Phase.MID, recovery=Recovery.CONTINUE),
     ),
     Control(
         "invents usage",

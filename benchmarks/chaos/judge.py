@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from itertools import pairwise
 
-from benchmarks.chaos.cells import Cell, Way
+from benchmarks.chaos.cells import Cell, Recovery, Way
 from benchmarks.chaos.expectations import Expectation, ExpectedAttempt
 from benchmarks.chaos.stage import DEADLINE, OUR_MARK, PRICES_USD, Observation
 from llmrouter.v1 import receipt_pb2
@@ -136,10 +137,12 @@ def _text(cell: Cell, seen: Observation) -> Iterator[Miss]:
     said = "".join(delta.text for delta in seen.deltas)
     if seen.text is not None and said != seen.text:
         yield Miss(Claim.DUPLICATE, f"the deltas say {said!r}, the final message {seen.text!r}")
-    sources = {delta.attempt for delta in seen.deltas}
-    if len(sources) > 1:
-        yield Miss(Claim.DUPLICATE, f"deltas of attempts {sorted(sources)} stand side by side, none taken back")
-    for number in sources:
+    sources = sorted({delta.attempt for delta in seen.deltas})
+    for before, after in pairwise(sources):
+        if cell.recovery is not Recovery.CONTINUE or attempts[after - 1].continues_attempt != before:
+            yield Miss(Claim.DUPLICATE, f"deltas of attempts {before} and {after} stand side by side, none taken back")
+    # What the last one meant to say begins with what it went on from.
+    for number in sources[-1:]:
         source = _entry(seen, attempts[number - 1]) if number <= len(attempts) else None
         if source is not None and not source.intended.startswith(said):
             yield Miss(Claim.DUPLICATE, f"the deltas say {said!r}, the provider {source.intended!r}")

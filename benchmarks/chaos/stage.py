@@ -20,6 +20,7 @@ from benchmarks.chaos.faults import Address
 from benchmarks.chaos.unreachable import unreachable
 from llmrouter.v1 import call_pb2, chat_pb2, receipt_pb2, router_service_pb2, router_service_pb2_grpc, stream_pb2
 from router_service.app import Application
+from router_service.domain.vendor import Prefill
 from router_service.simulator import Fault, SimulatedModel, Simulator
 from router_service.simulator.dialects import DIALECTS, OPENAI
 from router_service.simulator.journal import Entry, Outcome
@@ -36,6 +37,7 @@ DEADLINE = 20.0
 # A closed connection reaches the provider's end after the call's own; usage may be waited for until then.
 _SETTLE = 5.0
 _AT_ONCE = 16
+_PREFILLING = replace(OPENAI, prefill=Prefill.PLAIN)
 
 _TIMEOUTS = {"connect": "500ms", "first_token": "600ms", "stall": "600ms", "total": "8s"}
 _RETRIES = {"same_deployment": RETRIES, "max_attempts": 12, "backoff_initial": "10ms", "backoff_max": "3s"}
@@ -231,7 +233,7 @@ async def staged(cells: Sequence[Cell], sabotage: Sabotage | None = None) -> Asy
             dialect=dialect,
         )
         for letter in CANDIDATES
-        for every_chunk, dialect in ((False, OPENAI), (True, DIALECTS["vllm"]))
+        for every_chunk, dialect in ((False, _PREFILLING), (True, DIALECTS["vllm"]))
     ]
     log = _Log()
     with tempfile.TemporaryDirectory() as folder, unreachable() as addresses, log.listening():
@@ -254,7 +256,7 @@ async def staged(cells: Sequence[Cell], sabotage: Sabotage | None = None) -> Asy
 
 
 def _configuration(cells: Sequence[Cell], simulator: Simulator, addresses: Mapping[Address, str]) -> dict[str, object]:
-    providers: dict[str, object] = {}
+    providers: dict[str, dict[str, object]] = {}
     models: dict[str, object] = {}
     policies: dict[str, object] = {}
     for number, cell in enumerate(cells):
@@ -266,6 +268,9 @@ def _configuration(cells: Sequence[Cell], simulator: Simulator, addresses: Mappi
                 "base_url": addresses[cause] if isinstance(cause, Address) else simulator.url(name),
                 "api_key": f"sk-{_mark(number)}",
             }
+            if cell.recovery is Recovery.CONTINUE:
+                dialect = DIALECTS["vllm"] if cell.fault.every_chunk else _PREFILLING
+                providers[name]["quirks"] = {"prefill": dialect.prefill.value}
             into, out = PRICES_USD[letter]
             models[name] = {
                 "provider": name,
@@ -297,7 +302,7 @@ def _request(number: int, cell: Cell) -> router_service_pb2.CompleteRequest:
     message = chat_pb2.Message(role=chat_pb2.ROLE_USER, parts=[chat_pb2.Part(text=said)])
     return router_service_pb2.CompleteRequest(
         chat=chat_pb2.Chat(messages=[message], parameters=chat_pb2.Parameters(max_output_tokens=ANSWER_TOKENS)),
-        routing=call_pb2.Routing(policy=f"cell-{number}", accept_discard=cell.recovery is not Recovery.FAIL),
+        routing=call_pb2.Routing(policy=f"cell-{number}", accept_discard=cell.recovery is Recovery.RESTART),
     )
 
 
