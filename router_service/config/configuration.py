@@ -49,7 +49,7 @@ class TlsSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
-    """The gRPC edge. Durations are seconds, sizes bytes."""
+    """The gRPC edge. Durations are seconds, sizes bytes. `max_concurrent_calls_per_tenant` `None` is no limit."""
 
     address: str = "127.0.0.1:50051"
     tls: TlsSettings | None = None
@@ -59,6 +59,7 @@ class ServerSettings:
     max_message_bytes: int = 4 * 1024 * 1024
     max_connection_age: float = 300.0
     max_concurrent_calls: int = 2000
+    max_concurrent_calls_per_tenant: int | None = None
     default_deadline: float = 120.0
     receipts_kept: int = 10_000
 

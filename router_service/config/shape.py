@@ -94,6 +94,10 @@ class ServerShape(Shape):
         default=300.0, description="Age at which clients are asked to reconnect, which spreads them anew. A duration."
     )
     max_concurrent_calls: Count = Field(default=2000, description="Calls served at once; more are refused. From 1.")
+    max_concurrent_calls_per_tenant: Count | None = Field(
+        default=None,
+        description="Calls of one tenant served at once, so that it leaves room for others. From 1. Default: no limit.",
+    )
     default_deadline: Timeout = Field(default=120.0, description="Deadline of calls that bring none. A duration.")
     receipts_kept: CountFromZero = Field(default=10_000, description="How many receipts GetReceipt can find. From 0.")
 

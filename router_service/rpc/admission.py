@@ -1,13 +1,15 @@
-"""How many calls may run at once, and whether new ones are let in at all."""
+"""How many calls may run at once, in total and of one tenant, and whether new ones are let in at all."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from router_service.domain.error import Draining, Overloaded
 from router_service.rpc.handlers import Handler, Layer, behavior_of, with_behavior
-from router_service.rpc.ports import Context
+from router_service.rpc.ports import Context, TenantOf
 
 # Long enough to spread a crowd, short enough that nobody gives up.
 _COME_BACK_AFTER = 1.0
@@ -20,17 +22,21 @@ def ended_by_draining(cancelled: asyncio.CancelledError) -> bool:
 
 
 class Admission(Layer):
-    """Counts the calls of one service and refuses those past the cap, or all of them once draining.
+    """Counts the calls of one service and refuses those past a cap, or all of them once draining.
 
+    `max_per_tenant` bounds the calls of one tenant, so that it leaves room for others; `None` leaves only the total.
     Its methods are coroutines. Other services, such as health, are not its business.
     """
 
-    def __init__(self, service: str, max_concurrent_calls: int) -> None:
+    def __init__(self, service: str, *, max_calls: int, max_per_tenant: int | None = None, tenant_of: TenantOf) -> None:
         super().__init__()
         self._prefix = f"/{service}/"
-        self._max_concurrent_calls = max_concurrent_calls
+        self._max_calls = max_calls
+        self._max_per_tenant = max_per_tenant
+        self._tenant_of = tenant_of
         self._draining = False
         self._calls: set[asyncio.Task[Any]] = set()
+        self._tenants: Counter[str] = Counter()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -38,6 +44,10 @@ class Admission(Layer):
     def in_flight(self) -> int:
         """Calls being served."""
         return len(self._calls)
+
+    def in_flight_by_tenant(self) -> Mapping[str, int]:
+        """Calls being served of each tenant that has any."""
+        return dict(self._tenants)
 
     def drain(self) -> None:
         """Refuse calls from now on; those being served go on."""
@@ -59,30 +69,41 @@ class Admission(Layer):
         behavior = behavior_of(handler)
 
         async def counted(request: Any, context: Context) -> Any:
-            call = self._enter()
+            call, tenant = self._enter(context)
             try:
                 return await behavior(request, context)
             finally:
-                self._leave(call)
+                self._leave(call, tenant)
 
         return with_behavior(handler, counted, handler.request_deserializer)
 
-    def _enter(self) -> asyncio.Task[Any]:
+    def _enter(self, context: Context) -> tuple[asyncio.Task[Any], str]:
         if self._draining:
             raise Draining("This replica is shutting down; another one will serve the call.")
-        if self.in_flight >= self._max_concurrent_calls:
-            raise Overloaded(
-                f"This replica serves {self.in_flight} calls, which is all it may; come back in a moment.",
-                metadata={"limit": "concurrent_calls"},
-                retry_after=_COME_BACK_AFTER,
+        if self.in_flight >= self._max_calls:
+            raise _overloaded(f"This replica serves {self.in_flight} calls, which is all it may", "concurrent_calls")
+        # Only now: looking at credentials is work that a flood shall not cause.
+        tenant = self._tenant_of(context)
+        if self._max_per_tenant is not None and self._tenants[tenant] >= self._max_per_tenant:
+            raise _overloaded(
+                f"This replica serves {self._tenants[tenant]} calls of yours, which is all it may of one tenant",
+                "concurrent_calls_per_tenant",
             )
         call = asyncio.current_task()
         assert call is not None
         self._calls.add(call)
+        self._tenants[tenant] += 1
         self._idle.clear()
-        return call
+        return call, tenant
 
-    def _leave(self, call: asyncio.Task[Any]) -> None:
+    def _leave(self, call: asyncio.Task[Any], tenant: str) -> None:
         self._calls.discard(call)
+        self._tenants[tenant] -= 1
+        if not self._tenants[tenant]:
+            del self._tenants[tenant]
         if not self._calls:
             self._idle.set()
+
+
+def _overloaded(why: str, limit: str) -> Overloaded:
+    return Overloaded(f"{why}; come back in a moment.", metadata={"limit": limit}, retry_after=_COME_BACK_AFTER)

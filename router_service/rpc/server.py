@@ -55,7 +55,12 @@ class GrpcServer:
         self._settings = settings
         self._sleep = sleep
         self._health = Health([SERVICE])
-        self._admission = Admission(SERVICE, settings.max_concurrent_calls)
+        self._admission = Admission(
+            SERVICE,
+            max_calls=settings.max_concurrent_calls,
+            max_per_tenant=settings.max_concurrent_calls_per_tenant,
+            tenant_of=servicer.tenant_of,
+        )
         self._server = grpc.aio.server(
             interceptors=[*interceptors, Layers(CatchAll(), self._admission)], options=_options(settings)
         )

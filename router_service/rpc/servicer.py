@@ -22,6 +22,7 @@ from router_service.rpc.responses import (
     timestamp,
 )
 from router_service.rpc.stream import CallRecord, EventWriter
+from router_service.rpc.tenancy import AskedOnce
 from router_service.telemetry.tracing import current_trace_id
 
 SERVICE = "llmrouter.v1.RouterService"
@@ -38,12 +39,13 @@ _LEAST_FOR_RESERVE = 0.2
 class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
     """`RouterService` over an engine.
 
-    `write_timeout` is how many seconds a stream waits for a caller that stopped reading.
+    `tenant_of` is asked once a call; the attribute of that name may be asked by layers before it. `write_timeout` is
+    how many seconds a stream waits for a caller that stopped reading.
     """
 
     def __init__(self, engine: CallEngine, *, tenant_of: TenantOf, write_timeout: float = 60.0) -> None:
         self._engine = engine
-        self._tenant_of = tenant_of
+        self.tenant_of = AskedOnce(tenant_of)
         self._write_timeout = write_timeout
 
     async def Route(self, request: wire.RouteRequest, context: Context) -> wire.RouteResponse:  # noqa: N802
@@ -79,7 +81,7 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
 
     async def GetReceipt(self, request: wire.GetReceiptRequest, context: Context) -> wire.GetReceiptResponse:  # noqa: N802
         assign_request_id(context)
-        tenant = self._tenant_of(context)
+        tenant = self.tenant_of(context)
         if not is_request_id(request.request_id):
             raise InvalidRequest([Violation("request_id", "must be 1 to 128 printable ASCII characters")])
         receipt = self._engine.receipt(tenant, request.request_id)
@@ -93,7 +95,7 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
 
     async def ListModels(self, request: wire.ListModelsRequest, context: Context) -> wire.ListModelsResponse:  # noqa: N802
         assign_request_id(context)
-        self._tenant_of(context)
+        self.tenant_of(context)
         page, next_page_token = page_of(
             self._engine.deployments(), page_size=request.page_size, page_token=request.page_token
         )
@@ -106,7 +108,7 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
         return call_of(
             request,
             request_id=request_id,
-            tenant=self._tenant_of(context),
+            tenant=self.tenant_of(context),
             deadline=_deadline(context),
             stream=stream,
             trace_id=current_trace_id(),

@@ -20,6 +20,7 @@ from router_service.domain.event import AttemptStarted, CallStarted, Decided, De
 from router_service.domain.money import CostStatus, Usage
 from router_service.domain.policy import Policy
 from router_service.domain.receipt import Answer, Attempt, AttemptOutcome, AttemptReason, Receipt
+from router_service.rpc.ports import TenantOf
 from router_service.rpc.server import GrpcServer
 from router_service.rpc.servicer import RouterServicer
 
@@ -198,11 +199,12 @@ async def serving(
     write_timeout: float = 60.0,
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    tenant_of: TenantOf = lambda context: "acme",
 ) -> AsyncIterator[Served]:
     """A server over `engine` on a free port, with a channel that does not retry by itself."""
     servicer = RouterServicer(
         engine,
-        tenant_of=lambda context: "acme",
+        tenant_of=tenant_of,
         write_timeout=write_timeout,
     )
     server = GrpcServer(settings, servicer, interceptors=interceptors, sleep=sleep)
