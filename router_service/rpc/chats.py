@@ -32,6 +32,9 @@ MAX_MESSAGES = 512
 MAX_TOOLS = 128
 MAX_PARTS = 256
 MAX_TOOL_CALLS = 128
+# Of all messages together: a small request may hold a hundred thousand, and reading them would stall everybody's calls.
+MAX_PIECES = 4096
+MAX_OUTPUT_TOKENS = 1_000_000
 MAX_STOP = 4
 MAX_ID = 256
 MAX_URL = 8192
@@ -76,6 +79,11 @@ def chat_of(chat: chat_pb2.Chat, violations: Violations) -> Chat:
     if not chat.messages:
         violations.add("chat.messages", "must hold at least one message")
     elif not violations.at_most("chat.messages", len(chat.messages), MAX_MESSAGES):
+        messages = ()
+    elif (pieces := _pieces(messages)) > MAX_PIECES:
+        violations.add(
+            "chat.messages", f"must hold at most {MAX_PIECES} parts, tool calls and opaque states, hold {pieces}"
+        )
         messages = ()
     tools: tuple[Tool, ...] = ()
     if chat.tools and violations.at_most("chat.tools", len(chat.tools), MAX_TOOLS):
@@ -158,6 +166,10 @@ def _message(index: int, message: chat_pb2.Message, violations: Violations) -> M
         reasoning=reasoning,
         opaque=opaque,
     )
+
+
+def _pieces(messages: Iterable[chat_pb2.Message]) -> int:
+    return sum([len(message.parts) + len(message.tool_calls) + len(message.opaque) for message in messages])
 
 
 def _check_tool_call_id(path: str, role: Role, tool_call_id: str, violations: Violations) -> None:
@@ -286,8 +298,8 @@ def _response_format(response_format: chat_pb2.ResponseFormat, violations: Viola
 def _parameters(parameters: chat_pb2.Parameters, violations: Violations) -> Parameters:
     given = parameters.HasField
     max_output_tokens = parameters.max_output_tokens if given("max_output_tokens") else None
-    if max_output_tokens is not None and max_output_tokens < 1:
-        violations.add("chat.parameters.max_output_tokens", "must be at least 1")
+    if max_output_tokens is not None and not 1 <= max_output_tokens <= MAX_OUTPUT_TOKENS:
+        violations.add("chat.parameters.max_output_tokens", f"must be from 1 to {MAX_OUTPUT_TOKENS}")
     temperature = parameters.temperature if given("temperature") else None
     if temperature is not None:
         violations.number("chat.parameters.temperature", temperature, 0, 2)
