@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 from router_service.domain.error import InvalidRequest, Violation
@@ -10,6 +11,8 @@ from router_service.rpc.ports import Context
 
 REQUEST_ID_KEY = "x-request-id"
 _LONGEST = 128
+# RFC 9113 calls a field with these malformed; gRPC lets them through.
+_LINE_BREAK = re.compile(r"[\0\r\n]")
 
 
 def is_request_id(value: str) -> bool:
@@ -28,14 +31,22 @@ def named_in(metadata: Any) -> str | None:
 def assign_request_id(context: Context) -> str:
     """Settle the id of a call and promise it to the caller, as trailing metadata: headers would commit the call.
 
-    Raises `InvalidRequest` where the caller's own is unfit; the call then has a new one.
+    Raises `InvalidRequest` where the caller's own is unfit, and where other metadata holds what would start a new
+    line; the call then has an id all the same.
     """
-    named = named_in(context.invocation_metadata())
+    metadata = context.invocation_metadata() or ()
+    named = named_in(metadata)
     request_id = named if named is not None and is_request_id(named) else os.urandom(16).hex()
     context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
+    violations = [
+        Violation(f"metadata[{key}]", "must not hold CR, LF or NUL")
+        for key, value in metadata
+        if key != REQUEST_ID_KEY and isinstance(value, str) and _LINE_BREAK.search(value)
+    ]
     if named is not None and named is not request_id:
-        violation = Violation(REQUEST_ID_KEY, f"must be 1 to {_LONGEST} printable ASCII characters")
-        raise InvalidRequest([violation])
+        violations.append(Violation(REQUEST_ID_KEY, f"must be 1 to {_LONGEST} printable ASCII characters"))
+    if violations:
+        raise InvalidRequest(violations)
     return request_id
 
 

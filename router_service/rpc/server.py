@@ -31,6 +31,14 @@ _KEEPALIVE_EVERY = 60.0
 _KEEPALIVE_TIMEOUT = 20.0
 _LEAST_BETWEEN_PINGS = 10.0
 _MAX_PING_STRIKES = 2
+# A connection that has not said what HTTP/2 begins with by then, or not agreed to our settings, is closed.
+_HANDSHAKE_TIMEOUT = 10.0
+# Just over the calls that are served at once by default, so that one connection can bring them all and hear of it when
+# they are too many: past this, clients wait without being told. Streams that were reset count until disposed of.
+_MAX_STREAMS_PER_CONNECTION = 2048
+# Calls that arrived and that no handler has taken yet, of all connections. Past 1,000, gRPC's default, some are
+# cancelled at random: a flood of resets on one connection would then fail other clients' calls.
+_MAX_PENDING_CALLS = 20_000
 # For the last responses to leave, and for cancelled calls to be accounted for.
 _FLUSH = 0.5
 _ACCOUNTING = 5.0
@@ -138,9 +146,16 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.max_connection_age_grace_ms", _milliseconds(max(settings.grace, _OLD_CONNECTION_GRACE))),
         ("grpc.keepalive_time_ms", _milliseconds(_KEEPALIVE_EVERY)),
         ("grpc.keepalive_timeout_ms", _milliseconds(_KEEPALIVE_TIMEOUT)),
+        # gRPC never starts the timer of the former; this one, a minute by default, is what closes a dead connection.
+        ("grpc.http2.ping_timeout_ms", _milliseconds(_KEEPALIVE_TIMEOUT)),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", _milliseconds(_LEAST_BETWEEN_PINGS)),
         ("grpc.http2.max_ping_strikes", _MAX_PING_STRIKES),
+        ("grpc.server_handshake_timeout_ms", _milliseconds(_HANDSHAKE_TIMEOUT)),
+        ("grpc.http2.settings_timeout", _milliseconds(_HANDSHAKE_TIMEOUT)),
+        ("grpc.max_concurrent_streams", _MAX_STREAMS_PER_CONNECTION),
+        ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_CALLS),
     ]
 
 

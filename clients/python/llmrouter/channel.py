@@ -44,4 +44,6 @@ def channel_options() -> list[tuple[str, str | int]]:
         # Servers answer more than two pings within five silent minutes with GOAWAY: a long silence must fit between.
         ("grpc.keepalive_time_ms", 120_000),
         ("grpc.keepalive_timeout_ms", 20_000),
+        # gRPC never starts the timer of the former; this one, a minute by default, is what ends a dead connection.
+        ("grpc.http2.ping_timeout_ms", 20_000),
     ]
