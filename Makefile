@@ -11,7 +11,7 @@ PYTHON ?= python3
 STUBS := clients/python/llmrouter/v1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help install system-deps demo run test lint types gen check-gen bench chaos soak soak-short lock buf clean
+.PHONY: help install system-deps demo run test lint types gen check-gen bench chaos roll soak soak-short lock buf clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ check-gen: gen ## Fail if the committed stubs are stale
 
 bench: install ## Measure CPU per call beside a bare grpc.aio echo (about a minute)
 	$(BIN)/python -m benchmarks.bench
+
+roll: install ## Restart replicas by SIGTERM and kill -9 under load (about eight minutes; RESTARTS=n)
+	$(BIN)/python -m benchmarks.roll $(if $(RESTARTS),--restarts $(RESTARTS))
 
 chaos: install ## Run the chaos matrix: every fault, phase and attempt (about a minute; ROUNDS=n)
 	$(BIN)/python -m benchmarks.chaos --rounds $(or $(ROUNDS),1)
