@@ -35,6 +35,8 @@ class Admission(Layer):
         self._max_per_tenant = max_per_tenant
         self._tenant_of = tenant_of
         self._draining = False
+        self.arrived = 0
+        """Calls that came so far, also those that were refused."""
         self._calls: set[asyncio.Task[Any]] = set()
         self._tenants: Counter[str] = Counter()
         self._idle = asyncio.Event()
@@ -78,6 +80,7 @@ class Admission(Layer):
         return with_behavior(handler, counted, handler.request_deserializer)
 
     def _enter(self, context: Context) -> tuple[asyncio.Task[Any], str]:
+        self.arrived += 1
         if self._draining:
             raise Draining("This replica is shutting down; another one will serve the call.")
         if self.in_flight >= self._max_calls:

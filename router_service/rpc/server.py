@@ -39,6 +39,9 @@ _MAX_STREAMS_PER_CONNECTION = 2048
 # Calls that arrived and that no handler has taken yet, of all connections. Past 1,000, gRPC's default, some are
 # cancelled at random: a flood of resets on one connection would then fail other clients' calls.
 _MAX_PENDING_CALLS = 20_000
+# It is quiet when no call came for a quarter of the lame duck.
+_QUIET = 0.25
+_LONGEST_WAIT_FOR_QUIET = 5.0
 # For the last responses to leave, and for cancelled calls to be accounted for.
 _FLUSH = 0.5
 _ACCOUNTING = 5.0
@@ -110,12 +113,14 @@ class GrpcServer:
     async def drain(self) -> None:
         """Stop without failing a call, as far as the grace allows.
 
-        First clients learn to look elsewhere, then new calls are sent elsewhere, then the rest is waited for. What
-        outlasts the grace is ended with a status of its own: clients would repeat a mere reset, and pay twice. `stop`
-        comes last: calls it finds received but not yet begun would be cancelled, which no client retries.
+        First clients learn to look elsewhere, until calls cease to come; then new ones are sent elsewhere, and the
+        rest is waited for. What outlasts the grace is ended with a status of its own: clients would repeat a mere
+        reset, and pay twice. `stop` comes last: calls it finds received but not yet begun would be cancelled, which no
+        client retries.
         """
         self._health.set_serving(False)
         await self._sleep(self._settings.lame_duck)
+        await self._quiet()
         self._admission.drain()
         try:
             async with asyncio.timeout(self._settings.grace):
@@ -125,6 +130,18 @@ class GrpcServer:
             self._admission.end()
             await self._accounted()
         await self._server.stop(_FLUSH)
+
+    async def _quiet(self) -> None:
+        """Wait for the calls that clients had sent before they learnt to look elsewhere: on a busy machine they are
+        late, and refusing many at once uses up the clients' retries. Clients that never look are not waited for."""
+        pause = self._settings.lame_duck * _QUIET
+        patience = min(_LONGEST_WAIT_FOR_QUIET, self._settings.grace * _QUIET)
+        while patience > 0:
+            arrived = self._admission.arrived
+            await self._sleep(pause)
+            if self._admission.arrived == arrived:
+                return
+            patience -= pause or patience
 
     async def _accounted(self) -> None:
         try:
