@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from router_service.domain.chat import Chat
+from router_service.domain.deployment import Deployment
+from router_service.domain.identity import Identity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +46,13 @@ class Call:
     """One call as it entered the router.
 
     `deadline` is on the monotonic clock of the event loop, in seconds; `None` where the caller set none.
-    `stream` says whether the caller reads events. `trace_id` is hex, empty where the call is not traced. `principal` is
-    the public id of the API key, or what else names the caller; limits and budgets may be scoped to it.
+    `stream` says whether the caller reads events. `trace_id` is hex, empty where the call is not traced. `identity` is
+    who calls, and pays; what it does not grant is denied. Without one everything is granted, as on one's own machine.
     """
 
     request_id: str
     tenant: str
-    principal: str = ""
+    identity: Identity | None = None
     caller: Caller
     chat: Chat
     wishes: Wishes = Wishes()
@@ -58,3 +60,12 @@ class Call:
     deadline: float | None = None
     stream: bool = False
     trace_id: str = ""
+
+    @property
+    def principal(self) -> str:
+        """What names the caller: the public id of its API key, say. Limits and budgets may be scoped to it."""
+        return "" if self.identity is None else self.identity.principal
+
+    def may_use(self, deployment: Deployment) -> bool:
+        """Whether the deployment may serve this call."""
+        return self.identity is None or self.identity.may_use_model(deployment)

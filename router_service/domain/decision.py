@@ -43,6 +43,8 @@ class RejectionReason(StrEnum):
     HEALTH = "HEALTH"
     CONVERSATION = "CONVERSATION"
     CREDENTIALS = "CREDENTIALS"
+    PERMISSION = "PERMISSION"
+    SATURATED = "SATURATED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -99,8 +99,15 @@ class Chain:
             self._providers_asked.add(deployment.provider)
             self._budgets.asked(deployment.provider, self._run.call.tenant)
 
+        failure: UpstreamError | None = None
+
         async def attempt(tries: int) -> Answered:
-            return await self._make(candidate, first if tries == 1 else AttemptReason.RETRY, claim)
+            nonlocal failure
+            try:
+                return await self._make(candidate, first if tries == 1 else AttemptReason.RETRY, claim)
+            except UpstreamError as error:
+                failure = error
+                raise
 
         def may_repeat() -> bool:
             return (
@@ -113,8 +120,10 @@ class Chain:
             if first is AttemptReason.HEDGE:
                 return await attempt(1)
             return await self._retries.run(attempt, may_repeat=may_repeat, fallbacks_left=len(self._queue))
-        except UpstreamError as error:
-            self._failures.append(Failure(candidate=candidate, error=error))
+        except (UpstreamError, LimitReached, BudgetSpent):
+            # A repeat that a limit of ours refused ends the candidate with what it failed with before.
+            if failure is not None:
+                self._failures.append(Failure(candidate=candidate, error=failure))
             raise
 
     async def _make(self, candidate: Candidate, reason: AttemptReason, claim: Claim | None) -> Answered:

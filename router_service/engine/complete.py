@@ -12,6 +12,7 @@ from router_service.domain.decision import Decision
 from router_service.domain.deployment import DeploymentStatus
 from router_service.domain.error import InvalidDecisionToken, Reason, RouterError
 from router_service.domain.event import Emit, Event, Finished, Observer
+from router_service.domain.identity import Identity
 from router_service.domain.policy import RetryAllowance
 from router_service.domain.receipt import Answer, Receipt
 from router_service.domain.upstream import Provider
@@ -23,6 +24,7 @@ from router_service.engine.ending import departure
 from router_service.engine.health import HealthBook
 from router_service.engine.hedge import HedgePurse
 from router_service.engine.observations import Observations
+from router_service.engine.permission import permitted_call
 from router_service.engine.receipts import ReceiptStore
 from router_service.engine.retry import RetryPlan, Sleep
 from router_service.engine.retry_budget import RetryBudgets
@@ -97,6 +99,7 @@ class Engine:
     async def route(self, call: Call) -> Decision:
         """Decide only: no upstream is called. Observers see it as a call without attempts. Raises `RouterError`."""
         runtime = self._runtime
+        call = permitted_call(call, runtime.table)
         run = self._begin(call, runtime, _to_nobody, NoBook())
         try:
             decision = await self._decide(call, runtime)
@@ -118,12 +121,13 @@ class Engine:
         """The account of an earlier call of this tenant, if it is still kept."""
         return self._receipts.get(tenant, request_id)
 
-    def deployments(self) -> Sequence[DeploymentStatus]:
-        """Every deployment with its health, ordered by id."""
+    def deployments(self, identity: Identity | None = None) -> Sequence[DeploymentStatus]:
+        """Every deployment that the caller may use, with its health, ordered by id."""
         cooling = self.health.cooling()
         return [
             DeploymentStatus(deployment=deployment, cooling_reason=cooling[name].reason if name in cooling else "")
             for name, deployment in sorted(self._runtime.table.deployments.items())
+            if identity is None or identity.may_use_model(deployment)
         ]
 
     def open_circuits(self) -> Mapping[str, bool]:
@@ -139,6 +143,7 @@ class Engine:
         """
         runtime = self._runtime
         self._book.admit()
+        call = permitted_call(call, runtime.table)
         run = self._begin(call, runtime, emit, self._book)
         try:
             charges = run.charges = await enter(self._limiter, call, run.time_left())

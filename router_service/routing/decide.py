@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 from router_service.domain.call import Call
 from router_service.domain.chat import Message, Parameters, Role
-from router_service.domain.decision import Candidate, Decision, Rejection, Signals, TokenLimit
+from router_service.domain.decision import Candidate, Decision, Rejection, RejectionReason, Signals, TokenLimit
 from router_service.domain.deployment import Deployment
-from router_service.domain.error import NoCandidate, Reason
+from router_service.domain.error import NoCandidate, PermissionDenied, Reason
 from router_service.domain.policy import Feature, Policy, Rule, StickyKey, Strategy
 from router_service.routing.eligible import (
     Ceiling,
+    forbidden,
     foreign,
     last_resorts,
     least_ceiling,
@@ -50,7 +51,8 @@ def decide(call: Call, signals: Signals, table: RoutingTable, world: World) -> D
 
     The caller's deployment or model comes first, else the first matching rule. Raises `NotFound` for an unknown
     policy, model or deployment, and `NoCandidate` where nothing is left: ALL_CANDIDATES_COOLING with `retry_after`
-    where waiting helps, else NO_ELIGIBLE_CANDIDATE; its metadata gives the reason by deployment id.
+    where waiting helps, else NO_ELIGIBLE_CANDIDATE; its metadata gives the reason by deployment id. Raises
+    `PermissionDenied` where the caller may use none of them.
     """
     wishes = call.wishes
     policy = table.policy(wishes.policy)
@@ -150,6 +152,9 @@ def _priced_and_fit(
     expected = _expected_output(call, asked, world)
     cached = _cached_tokens(call, signals, world)
     for deployment in considered:
+        if not call.may_use(deployment):
+            found.append(forbidden(deployment))
+            continue
         limit = limit_on(deployment, asked, signals.input_tokens)
         rejection = unfit(deployment, policy, signals.needs, signals.input_tokens, limit)
         if rejection is not None:
@@ -230,10 +235,16 @@ def _parameters(call: Call, rule: Rule | None, feature: Feature) -> Parameters:
     return parameters.over(feature.parameters)
 
 
-def _nobody_left(choice: _Choice, rejections: Sequence[Rejection]) -> NoCandidate:
+def _nobody_left(choice: _Choice, rejections: Sequence[Rejection]) -> NoCandidate | PermissionDenied:
     metadata = {rejection.deployment.id: rejection.reason.value for rejection in rejections[:_NAMED_IN_METADATA]}
     waits = [rejection.retry_after for rejection in rejections if rejection.retry_after is not None]
     reasons = _reasons(rejections)
+    if rejections and all(rejection.reason is RejectionReason.PERMISSION for rejection in rejections):
+        return PermissionDenied(
+            f"The caller may use none of the models that could serve the call ({choice.cause}): {reasons}. "
+            "An administrator can grant more.",
+            metadata=metadata,
+        )
     if waits:
         return NoCandidate(
             f"Every deployment that could serve the call is cooling down ({choice.cause}): {reasons}. "

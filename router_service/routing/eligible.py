@@ -74,6 +74,15 @@ def unfit(
     return None
 
 
+def forbidden(deployment: Deployment) -> Rejection:
+    """The caller may not use the deployment."""
+    return Rejection(
+        deployment=deployment,
+        reason=RejectionReason.PERMISSION,
+        detail="the caller may not use it; an administrator can grant it",
+    )
+
+
 def too_dear(deployment: Deployment, estimated_cost: int | None, ceiling: Ceiling) -> Rejection | None:
     """Why the deployment's price rules it out under a ceiling."""
     if estimated_cost is None:

@@ -139,7 +139,7 @@ class World:
                 table=RoutingTable(
                     policies={"default": policy},
                     deployments=by_id,
-                    models={name: (item,) for name, item in by_id.items()},
+                    models={item.model: (item,) for item in self.deployments},
                     features={},
                     default_policy="default",
                     fingerprint="f1",

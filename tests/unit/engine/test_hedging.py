@@ -19,7 +19,8 @@ SILENT = Says(text="", silent=True)
 
 
 def world(scripts, hedge=AT_ONCE, deployments=None, **changes):
-    return World(scripts, deployments=deployments, policy_changes={"hedge": hedge, **changes})
+    policy = {"hedge": hedge, "timeouts": Timeouts(first_token=0.05), **changes}
+    return World(scripts, deployments=deployments, policy_changes=policy)
 
 
 def outcomes(receipt):
@@ -67,8 +68,7 @@ async def test_a_first_candidate_that_fails_in_time_falls_back_as_ever():
 
 async def test_a_hedge_that_fails_leaves_the_first_running():
     scene = world({"a": [SILENT], "b": [busy()], "c": [Says("From c")]}, retries=Retries(same_deployment=0))
-    loop = asyncio.get_running_loop()
-    answer = await scene.engine.complete(call(deadline=loop.time() + 0.3), Recorder())
+    answer = await scene.engine.complete(call(), Recorder())
     assert outcomes(answer.receipt) == [
         ("a", "primary", "error"),
         ("b", "hedge", "error"),
@@ -80,7 +80,7 @@ async def test_a_hedge_that_fails_leaves_the_first_running():
 async def test_where_both_fail_the_call_fails_with_both_on_the_receipt():
     scene = world({"a": [SILENT], "b": [busy()]})
     with pytest.raises(AttemptsFailed):
-        await scene.engine.complete(call(deadline=asyncio.get_running_loop().time() + 0.3), Recorder())
+        await scene.engine.complete(call(), Recorder())
     assert outcomes(scene.engine.receipt("acme", "r1")) == [("a", "primary", "error"), ("b", "hedge", "error")]
 
 
@@ -129,13 +129,13 @@ async def test_an_answer_that_comes_whole_is_hedged_too():
 
 async def test_a_candidate_without_a_price_is_not_hedged_to():
     scene = world({"a": [SILENT], "b": [Says("From b")]}, deployments=[deployment("a"), deployment("b", price=None)])
-    answer = await scene.engine.complete(call(deadline=asyncio.get_running_loop().time() + 0.2), Recorder())
+    answer = await scene.engine.complete(call(), Recorder())
     assert outcomes(answer.receipt) == [("a", "primary", "error"), ("b", "fallback", "success")]
 
 
 async def test_a_hedge_dearer_than_allowed_does_not_run():
     scene = world({"a": [SILENT], "b": [Says("From b")]}, replace(AT_ONCE, max_cost_nano_usd=1))
-    answer = await scene.engine.complete(call(deadline=asyncio.get_running_loop().time() + 0.2), Recorder())
+    answer = await scene.engine.complete(call(), Recorder())
     assert [attempt.reason for attempt in answer.receipt.attempts] == [AttemptReason.PRIMARY, AttemptReason.FALLBACK]
 
 
