@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from router_service.domain.call import Call
 from router_service.domain.decision import Candidate
 from router_service.domain.error import UpstreamError, UpstreamFault
 from router_service.domain.event import AttemptStarted, Delta
 from router_service.domain.money import Billed, Usage
+from router_service.domain.policy import Recovery
 from router_service.domain.receipt import Attempt, AttemptOutcome, AttemptReason
 from router_service.domain.upstream import Provider, Reply, UpstreamRequest
 from router_service.engine.continuation import Continuation
@@ -132,6 +134,7 @@ class Attempts:
             timeouts=policy.timeouts,
             fallbacks_left=fallbacks_left,
             streamed=streamed,
+            recovers=_recovers(run.call, policy.recovery),
         )
         request = self._request(run, candidate, progress, budget)
         provider = self._providers[candidate.deployment.provider]
@@ -171,6 +174,9 @@ class Attempts:
             )
         if claim is not None and progress.first_output_at is None:
             await _going_on(claim)
+        if run.call.stream:
+            # An answer without output takes back what it replaces all the same.
+            await run.take_back_others(progress.number)
 
     def _request(
         self, run: CallRun, candidate: Candidate, progress: _Progress, budget: AttemptBudget
@@ -273,6 +279,13 @@ def _begin(
         progress.continuation = Continuation(prefix)
         run.transcript.join(number)
     return progress
+
+
+def _recovers(call: Call, recovery: Recovery) -> bool:
+    """Whether another attempt may follow one that breaks after output."""
+    if not call.stream or recovery is Recovery.CONTINUE:
+        return True
+    return recovery is Recovery.RESTART and call.wishes.accept_discard
 
 
 async def _going_on(claim: Claim) -> None:

@@ -130,7 +130,8 @@ class Chain:
         """One attempt; where it was to go on from another's output and the provider refuses that, one more anew."""
         deployment = candidate.deployment
         prefix = self._prefix_for(deployment) or ""
-        fallbacks_left = len(self._queue)
+        # A hedge stays in the queue until it has failed: it is no fallback of its own.
+        fallbacks_left = sum(other is not candidate for other in self._queue)
         try:
             return await self._attempts.make(self._run, candidate, reason, fallbacks_left, prefix=prefix, claim=claim)
         except UpstreamError as error:

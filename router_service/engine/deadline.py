@@ -21,13 +21,14 @@ class AttemptBudget:
 
 
 def plan_attempt(
-    *, now: float, deadline: float, timeouts: Timeouts, fallbacks_left: int, streamed: bool
+    *, now: float, deadline: float, timeouts: Timeouts, fallbacks_left: int, streamed: bool, recovers: bool = True
 ) -> AttemptBudget:
     """The bounds of an attempt that starts `now` and may be followed by `fallbacks_left` other candidates.
 
     Until something arrives, an attempt may use only its share of what is left: the silence of one provider then
-    leaves the same share to each of the next. Once output flows it may use all that is left. An answer that is not
-    streamed shows no sign of life, so there the share bounds the whole attempt.
+    leaves the same share to each of the next. Once output flows it may use all that is left, but where another
+    attempt `recovers` what breaks after output, silence in the middle costs no more than the share either. An answer
+    that is not streamed shows no sign of life, so there the share bounds the whole attempt.
     """
     left = max(0.0, deadline - now)
     share = left / min(fallbacks_left + 1, _SHARES)
@@ -38,6 +39,6 @@ def plan_attempt(
     return AttemptBudget(
         connect=min(timeouts.connect, share),
         first_output_at=first_output_at,
-        stall=timeouts.stall,
+        stall=min(timeouts.stall, share) if recovers else timeouts.stall,
         ends_at=ends_at,
     )

@@ -108,12 +108,16 @@ class CallRun:
 
     async def show(self, attempt: int, deltas: Sequence[Delta]) -> None:
         """Pass output on to the caller. What was shown before is taken back first, unless this goes on from it."""
+        await self.take_back_others(attempt)
+        self.transcript.add(attempt, deltas)
+        await self.tell(Deltas(attempt=attempt, deltas=deltas))
+
+    async def take_back_others(self, attempt: int) -> None:
+        """Take back what the caller was shown, unless it is this attempt's or this attempt went on from it."""
         shown = self.transcript
         if shown.root is not None and not shown.holds(attempt):
             await self.tell(AttemptDiscarded(attempt=shown.root, reason=Reason.STREAM_TRUNCATED))
             shown.clear()
-        shown.add(attempt, deltas)
-        await self.tell(Deltas(attempt=attempt, deltas=deltas))
 
     def intend(self, started: AttemptStarted) -> None:
         """Record an attempt before it can cost anything. Raises `RouterError` where that is not possible."""

@@ -107,7 +107,7 @@ class Watchdog:
             case _Phase.FIRST_OUTPUT:
                 return waited >= min(self._timeouts.first_token, _FAIR_WAIT)
             case _Phase.MORE_OUTPUT:
-                return True
+                return self._stall >= min(self._timeouts.stall, _FAIR_WAIT)
             case _Phase.END:
                 return waited >= self._timeouts.total
             case _Phase.READER:

@@ -43,3 +43,15 @@ def test_no_bound_lies_before_now_or_beyond_the_deadline(left, fallbacks, stream
     assert now <= budget.first_output_at <= latest
     assert now <= budget.ends_at <= latest
     assert budget.first_output_at <= budget.ends_at
+
+
+def test_silence_after_output_costs_no_more_than_the_share_either():
+    budget = plan_attempt(now=0, deadline=10, timeouts=Timeouts(stall=30), fallbacks_left=1, streamed=True)
+    assert budget.stall == 5
+
+
+def test_where_nothing_could_follow_a_pause_is_waited_out():
+    budget = plan_attempt(
+        now=0, deadline=10, timeouts=Timeouts(stall=30), fallbacks_left=1, streamed=True, recovers=False
+    )
+    assert budget.stall == 30

@@ -7,7 +7,7 @@ import pytest
 from scripted_calls import CUT, Recorder, Says, World, busy, call, deployment
 
 from router_service.domain.chat import Parameters
-from router_service.domain.error import AttemptsFailed
+from router_service.domain.error import AttemptsFailed, DeadlineExceeded
 from router_service.domain.event import AttemptStarted, Deltas
 from router_service.domain.money import CostStatus
 from router_service.domain.policy import Hedge, Retries, Timeouts
@@ -82,6 +82,13 @@ async def test_where_both_fail_the_call_fails_with_both_on_the_receipt():
     with pytest.raises(AttemptsFailed):
         await scene.engine.complete(call(), Recorder())
     assert outcomes(scene.engine.receipt("acme", "r1")) == [("a", "primary", "error"), ("b", "hedge", "error")]
+
+
+async def test_a_hedge_may_use_all_the_time_that_is_left():
+    scene = world({"a": [SILENT], "b": [SILENT]})
+    deadline = asyncio.get_running_loop().time() + 0.2
+    with pytest.raises(DeadlineExceeded):
+        await scene.engine.complete(call(deadline=deadline), Recorder())
 
 
 async def test_a_winner_that_breaks_later_may_still_fall_back_to_the_loser():

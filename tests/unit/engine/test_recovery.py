@@ -109,6 +109,26 @@ async def test_where_nobody_can_continue_the_answer_restarts():
     assert edge.of(AttemptDiscarded) == [AttemptDiscarded(attempt=1, reason=Reason.STREAM_TRUNCATED)]
 
 
+async def test_a_restart_that_says_nothing_still_takes_back_what_it_replaces():
+    scene = world({"a": [CUT], "b": [Says("")]}, prefills="")
+    answer, edge = await complete(scene, wishes=DISCARDS)
+    assert shown(edge) == answer.message.text == ""
+    assert edge.of(AttemptDiscarded) == [AttemptDiscarded(attempt=1, reason=Reason.STREAM_TRUNCATED)]
+
+
+@pytest.mark.parametrize(
+    ("stream", "recovery", "wishes"),
+    [(False, Recovery.FAIL, Wishes()), (True, Recovery.RESTART, DISCARDS), (True, Recovery.CONTINUE, Wishes())],
+)
+async def test_a_stall_leaves_a_fallback_its_share_of_a_short_deadline(stream, recovery, wishes):
+    scene = world({"a": [Says("Hel", silent=True)], "b": [Says("lo")]}, recovery=recovery)
+    deadline = asyncio.get_running_loop().time() + 0.4
+    answer = await scene.engine.complete(call(stream=stream, wishes=wishes, deadline=deadline), Recorder())
+    assert answer.receipt.attempts[0].error_type == "stall_timeout"
+    assert answer.message.text == ("Hello" if recovery is Recovery.CONTINUE else "lo")
+    assert not scene.engine.health.is_open("a")
+
+
 async def test_a_restart_takes_back_a_continuation_with_what_it_went_on_from():
     scene = world({"a": [CUT], "b": [Says("lo", error=CUT.error)], "c": [Says("Whole")]}, prefills="b")
     answer, edge = await complete(scene, wishes=DISCARDS)
