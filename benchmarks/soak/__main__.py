@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import resource
 import shlex
 import signal
@@ -44,40 +45,43 @@ def main() -> int:
     defaults = _SHORT if options.short else _FULL
     parameters = {name: getattr(options, name) or value for name, value in defaults.items()}
     _allow_open_files()
+    # What is kept of every call would be looked at again and again: pauses of this process, seen as ones of the router.
+    gc.set_threshold(10_000, 20, 10**9)
     try:
-        rows = uvloop.run(soak(options.only, parameters))
+        passes = uvloop.run(soak(options.only, parameters, None if options.short else RESULTS))
     except asyncio.CancelledError:
         print("ended by a signal")
         return 1
-    if not options.only and not options.short:
-        report.write_json(
-            rows, RESULTS, command=shlex.join(["python", "-m", "benchmarks.soak", *sys.argv[1:]]), parameters=parameters
-        )
-        print(f"written to {RESULTS.relative_to(Path.cwd()) if RESULTS.is_relative_to(Path.cwd()) else RESULTS}")
-    return 1 if not rows or any(row.misses for row in rows) else 0
+    return 0 if passes else 1
 
 
-async def soak(only: str, parameters: Mapping[str, Any]) -> list[Row]:
-    """All scenarios, or only the one of this name, one after another; each row is printed once it is known."""
+async def soak(only: str, parameters: Mapping[str, Any], results: Path | None) -> bool:
+    """Run all scenarios, or only the one of this name; each is printed and written once it is known.
+
+    Returns whether there were any and all claims held.
+    """
     task = asyncio.current_task()
     assert task is not None
     # Otherwise SIGTERM would leave the processes behind that were started here.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    scenarios: dict[str, Callable[[], Awaitable[Row | list[Row]]]] = {
+    scenarios: dict[str, Callable[[], Awaitable[list[Row]]]] = {
         "storm": lambda: cancel_storm(parameters["cancels"]),
         "mixed": lambda: mixed_load(parameters["seconds"]),
         "idle": lambda: idle_streams(parameters["streams"]),
         "amplification": lambda: amplification(parameters["amplification"]),
     }
-    rows: list[Row] = []
+    command = shlex.join(["python", "-m", "benchmarks.soak", *sys.argv[1:]])
+    verdicts: list[bool] = []
     for name, scenario in scenarios.items():
         if only in {"", name}:
             began = time.monotonic()
-            found = await scenario()
-            new = found if isinstance(found, list) else [found]
-            print("\n".join(report.table(new)), f"\n({name}: {time.monotonic() - began:.0f} s)", flush=True)
-            rows += new
-    return rows
+            rows = await scenario()
+            seconds = time.monotonic() - began
+            print("\n".join(report.table(rows)), f"\n({name}: {seconds:.0f} s)", flush=True)
+            if results is not None:
+                report.write_json(name, rows, results, command=command, seconds=seconds)
+            verdicts.append(not any(row.misses for row in rows))
+    return bool(verdicts) and all(verdicts)
 
 
 def _allow_open_files() -> None:

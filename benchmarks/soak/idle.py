@@ -28,7 +28,7 @@ _GROWTH_MIB = 8.0
 _GROWTH_SHARE = 0.05
 
 
-async def idle_streams(streams: int, probes: int = _PROBES) -> Row:
+async def idle_streams(streams: int, probes: int = _PROBES) -> list[Row]:
     """Hold so many streams that have said one token, call beside them, then leave them all."""
     row = Row(f"idle streams, {streams:,} over {CHANNELS} connections")
     async with staged(max_connections=streams + _SPARE, max_calls=streams + _SPARE, channels=CHANNELS) as stage:
@@ -76,7 +76,7 @@ async def idle_streams(streams: int, probes: int = _PROBES) -> Row:
         row.claim(
             grown <= _GROWTH_MIB + full.rss / 2**20 * _GROWTH_SHARE, f"the second time took {grown:.0f} MiB more memory"
         )
-    return row
+    return [row]
 
 
 async def _open(stage: Stage, streams: int) -> list[Any]:

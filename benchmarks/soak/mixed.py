@@ -13,7 +13,7 @@ from benchmarks.soak.calls import Caller, Leaving
 from benchmarks.soak.report import Row
 from benchmarks.soak.stage import Stage, staged
 from benchmarks.soak.storm import LEAST_FOR_SLOPE, MOST_BYTES_PER_CALL
-from benchmarks.soak.watch import bytes_per_call, percentile
+from benchmarks.soak.watch import bytes_per_call, mebibytes, percentile
 
 CALLERS = 48
 
@@ -62,7 +62,7 @@ KINDS = (
 """A hundred calls."""
 
 
-async def mixed_load(seconds: float) -> Row:
+async def mixed_load(seconds: float) -> list[Row]:
     """Callers of all kinds for so many seconds."""
     row = Row(f"mixed load, {seconds:g} s, {CALLERS} at a time, {len(KINDS)} kinds of call")
     async with staged(max_connections=200, max_calls=400) as stage:
@@ -84,7 +84,7 @@ async def mixed_load(seconds: float) -> Row:
             "call ms, p50 and p99": [round(percentile(took, share) * 1000, 1) for share in (0.5, 0.99)],
             **{f"codes of: {kind.name}": dict(codes[kind.name]) for kind in KINDS},
             "router's loop lag ms, p50 and p99 below": [lag.at_most(share) * 1000 for share in (0.5, 0.99)],
-            "RSS MiB, first and last": [round(look.rss / 2**20, 1) for look in (looks[0], looks[-1])],
+            "RSS MiB, at every tenth": mebibytes(looks),
             "bytes a call, second half": round(slope, 1),
             "threads, first and last": [looks[0].threads, looks[-1].threads],
         }
@@ -95,7 +95,7 @@ async def mixed_load(seconds: float) -> Row:
             row.claim(slope <= MOST_BYTES_PER_CALL, f"each call leaves {slope:.0f} B (at most {MOST_BYTES_PER_CALL:g})")
         row.claim(not still_open, f"{still_open} upstream calls are still open after {_SETTLE:g} s")
         await stage.released(row, files)
-    return row
+    return [row]
 
 
 async def _load(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import re
 from collections import Counter
@@ -153,4 +154,6 @@ async def _serve() -> None:
 
 
 if __name__ == "__main__":
+    # A journal of all calls would be looked at again and again: pauses of this process, seen as ones of the router.
+    gc.disable()
     uvloop.run(_serve())

@@ -37,15 +37,16 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
         yield from (f"     ! {miss}" for miss in row.misses)
 
 
-def write_json(rows: Sequence[Row], file: Path, *, command: str, parameters: Mapping[str, Any]) -> None:
-    """All of it, for machines and for the next reader."""
+def write_json(name: str, rows: Sequence[Row], file: Path, *, command: str, seconds: float) -> None:
+    """Put the rows of one scenario into the file, in place of its earlier ones; those of others stay."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    content = {
+    content = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    content[name] = {
         "passes": not any(row.misses for row in rows),
         "command": command,
-        "parameters": parameters,
+        "seconds": round(seconds),
         "cpus": os.cpu_count(),
-        "load_average": os.getloadavg(),
+        "load_average": [round(load, 1) for load in os.getloadavg()],
         "rows": [{"scenario": row.scenario, "misses": row.misses, **row.figures} for row in rows],
     }
     file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

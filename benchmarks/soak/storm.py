@@ -15,7 +15,7 @@ from benchmarks.soak.metrics import Exported
 from benchmarks.soak.provider import HOLD_SECONDS, Seen
 from benchmarks.soak.report import Row
 from benchmarks.soak.stage import Stage, staged
-from benchmarks.soak.watch import bytes_per_call, percentile
+from benchmarks.soak.watch import bytes_per_call, mebibytes, percentile
 from llmrouter.v1 import router_service_pb2
 
 CALLERS = 64
@@ -36,7 +36,7 @@ _WARM_UP = 300
 _ABORT_MS = 50.0
 
 
-async def cancel_storm(calls: int) -> Row:
+async def cancel_storm(calls: int) -> list[Row]:
     """Make and leave so many calls, then look for what they left behind."""
     row = Row(f"cancel storm, {calls:,} calls, half of them streams, {CALLERS} at a time")
     async with staged(max_connections=CONNECTIONS, max_calls=2 * CONNECTIONS) as stage:
@@ -65,7 +65,7 @@ async def cancel_storm(calls: int) -> Row:
         _tell_aborts(row, left, seen, before, after)
         slope = bytes_per_call(looks)
         row.figures |= {
-            "RSS MiB, first and last": [round(look.rss / 2**20, 1) for look in (looks[0], looks[-1])],
+            "RSS MiB, at every tenth": mebibytes(looks),
             "bytes a call, second half": round(slope, 1),
             "threads, first and last": [looks[0].threads, looks[-1].threads],
         }
@@ -74,7 +74,7 @@ async def cancel_storm(calls: int) -> Row:
         await stage.released(row, files)
         await _accounted(row, stage, [one for one in left if one.number in seen][-_RECEIPTS_ASKED:])
         await _usable(row, stage)
-    return row
+    return [row]
 
 
 async def _storm(stage: Stage, numbers: range, random: Random, left: list[Left]) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PERIOD = 0.25
+_STRETCHES = 10
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -60,12 +61,27 @@ class Watch:
 
 
 def bytes_per_call(looks: Sequence[Look]) -> float:
-    """By how much each call let the process grow: least squares over the second half of the calls."""
-    half = [look for look in looks if look.done >= looks[-1].done / 2]
-    calls = [float(look.done) for look in half]
-    if len(set(calls)) < 2:
+    """By how much each call let the process grow: least squares over the second half of the calls.
+
+    Garbage comes and goes in between, so what counts is the least memory of each stretch of calls.
+    """
+    first, last = looks[-1].done // 2, looks[-1].done
+    least: dict[int, Look] = {}
+    for look in looks:
+        if look.done >= first:
+            stretch = (look.done - first) * _STRETCHES // (last - first + 1)
+            least[stretch] = min(least.get(stretch, look), look, key=lambda one: one.rss)
+    if len(least) < 2:
         return 0.0
-    return statistics.linear_regression(calls, [float(look.rss) for look in half]).slope
+    found = list(least.values())
+    return statistics.linear_regression([one.done for one in found], [one.rss for one in found]).slope
+
+
+def mebibytes(looks: Sequence[Look]) -> list[float]:
+    """Memory in MiB at every tenth of the calls."""
+    last = looks[-1].done
+    tenths = [next(look for look in looks if look.done * 10 >= last * tenth) for tenth in range(11)]
+    return [round(look.rss / 2**20, 1) for look in tenths]
 
 
 def percentile(values: Sequence[float], share: float) -> float:
