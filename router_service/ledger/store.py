@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
@@ -111,11 +110,6 @@ class SqlLedgerStore:
         return total
 
 
-def day_of(started_us: int) -> str:
-    """The UTC day of a time, such as "2026-11-25"."""
-    return datetime.fromtimestamp(started_us // 1_000_000, UTC).strftime("%Y-%m-%d")
-
-
 _Rows = list[tuple[Value, ...]]
 
 
@@ -124,11 +118,10 @@ def _sorted(records: Iterable[Record]) -> tuple[_Rows, _Rows, _Rows, _Rows]:
     closed: _Rows = []
     intents: _Rows = []
     terminals: _Rows = []
-    days: dict[int, str] = {}
     for record in records:
         match record:
             case OperationOpened():
-                opened.append(_opened(record, days))
+                opened.append(_values(record))
             case OperationClosed():
                 closed.append(_values(record))
             case AttemptIntent():
@@ -136,14 +129,6 @@ def _sorted(records: Iterable[Record]) -> tuple[_Rows, _Rows, _Rows, _Rows]:
             case AttemptTerminal():
                 terminals.append(_values(record))
     return opened, closed, intents, terminals
-
-
-def _opened(record: OperationOpened, days: dict[int, str]) -> tuple[Value, ...]:
-    number = record.started_us // 86_400_000_000
-    day = days.get(number)
-    if day is None:
-        day = days[number] = day_of(record.started_us)
-    return (*_values(record), day)
 
 
 def _values(record: Record) -> tuple[Value, ...]:
@@ -181,7 +166,7 @@ def _unended(table: str) -> str:
     )
 
 
-_OPENED_COLUMNS = [*_columns(OperationOpened), "day"]
+_OPENED_COLUMNS = _columns(OperationOpened)
 _CLOSED_COLUMNS = _columns(OperationClosed)
 _INTENT_COLUMNS = _columns(AttemptIntent)
 _TERMINAL_COLUMNS = _columns(AttemptTerminal)

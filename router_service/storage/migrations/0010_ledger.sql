@@ -1,10 +1,9 @@
 -- The ledger: one row a call, one row an attempt, each in two halves that come one after the other. `closed_by` is NULL
--- until the second half is there. Times are microseconds, money is nano-USD, days are UTC. No prompt, no answer.
+-- until the second half is there. Times are microseconds, money is nano-USD. No prompt, no answer.
 CREATE TABLE ledger_operations (
     operation_id TEXT PRIMARY KEY,
     request_id TEXT NOT NULL DEFAULT '',
     started_us BIGINT NOT NULL DEFAULT 0,
-    day TEXT NOT NULL DEFAULT '',
     process TEXT NOT NULL DEFAULT '',
     tenant TEXT NOT NULL DEFAULT '',
     key_id TEXT NOT NULL DEFAULT '',
