@@ -171,6 +171,12 @@ _CLOSED_COLUMNS = _columns(OperationClosed)
 _INTENT_COLUMNS = _columns(AttemptIntent)
 _TERMINAL_COLUMNS = _columns(AttemptTerminal)
 
+OPERATION_COLUMNS = (*_OPENED_COLUMNS, *_CLOSED_COLUMNS[1:])
+"""All columns of a call's row."""
+
+ATTEMPT_COLUMNS = (*_INTENT_COLUMNS, *(name for name in _TERMINAL_COLUMNS if name not in _INTENT_COLUMNS))
+"""All columns of an attempt's row."""
+
 _OPENED = _upsert(
     "ledger_operations", _OPENED_COLUMNS, "operation_id", _OPENED_COLUMNS[1:], "ledger_operations.started_us = 0"
 )

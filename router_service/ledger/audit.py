@@ -1,0 +1,75 @@
+"""Who changed what and when: keys, budgets, the configuration. Of values only fingerprints are kept, never secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from router_service.storage.database import Database
+
+_COLUMNS = "entry_id, at_us, actor, action, subject, before_fingerprint, after_fingerprint, detail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """One administrative action.
+
+    `entry_id` is unique, `at` in seconds since the epoch. `actor` is who did it, such as "key:rk_1a2b" or "file",
+    `action` what, such as "key.revoke" or "configuration.reload", `subject` to what. The fingerprints are of the state
+    before and after, empty where there was none. `detail` is a short text without secrets.
+    """
+
+    entry_id: str
+    at: float
+    actor: str
+    action: str
+    subject: str = ""
+    before_fingerprint: str = ""
+    after_fingerprint: str = ""
+    detail: str = ""
+
+
+class AuditLog:
+    """Entries in the database, never changed. Every method raises `StorageError`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, entry: AuditEntry) -> None:
+        """Keep an entry; one that is kept already changes nothing."""
+        await self._database.execute(
+            f"INSERT INTO audit_log ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) "  # noqa: S608 - a constant
+            "ON CONFLICT (entry_id) DO NOTHING",
+            entry.entry_id,
+            round(entry.at * 1_000_000),
+            entry.actor,
+            entry.action,
+            entry.subject,
+            entry.before_fingerprint,
+            entry.after_fingerprint,
+            entry.detail,
+        )
+
+    async def entries(self, since: float, until: float, *, start: int = 0, count: int = 1000) -> Sequence[AuditEntry]:
+        """The entries from `since` to before `until`, the oldest first: `count` of them from the offset `start` on."""
+        rows = await self._database.fetch(
+            f"SELECT {_COLUMNS} FROM audit_log WHERE at_us >= $1 AND at_us < $2 "  # noqa: S608 - a constant
+            "ORDER BY at_us, entry_id LIMIT $3 OFFSET $4",
+            round(since * 1_000_000),
+            round(until * 1_000_000),
+            count,
+            start,
+        )
+        return [
+            AuditEntry(
+                entry_id=row[0],
+                at=row[1] / 1_000_000,
+                actor=row[2],
+                action=row[3],
+                subject=row[4],
+                before_fingerprint=row[5],
+                after_fingerprint=row[6],
+                detail=row[7],
+            )
+            for row in rows
+        ]
