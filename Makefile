@@ -11,7 +11,7 @@ PYTHON ?= python3
 STUBS := clients/python/llmrouter/v1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help install system-deps demo run test lint types gen check-gen bench chaos roll soak soak-short lock buf clean
+.PHONY: help install system-deps demo run test lint types gen check-gen bench chaos roll soak soak-short fuzz lock buf clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,8 @@ system-deps: ## Install the PostgreSQL and Redis that tests start, from Debian's
 lock: | $(UV) ## Resolve the dependencies anew into requirements.lock
 	$(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --group dev --all-extras --generate-hashes \
 	  --no-emit-package llmrouter-client --no-header --no-annotate -o requirements.lock
+	$(UV) pip compile --quiet --universal --python-version 3.11 --group fuzz --generate-hashes \
+	  --no-header --no-annotate -o requirements-fuzz.lock
 
 demo: install ## Route varied prompts through the service and a simulated provider
 	@$(BIN)/llmrouter demo
@@ -94,5 +96,9 @@ soak: install ## Cancel storm, mixed load, idle streams, amplification (about 15
 soak-short: install ## The same in a minute and a half, for trying
 	$(BIN)/python -m benchmarks.soak --short
 
+fuzz: install ## Fuzz the reading of streams with atheris (a minute; FUZZ_SECONDS=n)
+	$(UV) pip install --quiet --python .venv --require-hashes -r requirements-fuzz.lock
+	$(BIN)/python tests/fuzz/fuzz_streams.py -max_total_time=$(or $(FUZZ_SECONDS),60)
+
 clean: ## Remove what make installed
-	rm -rf .venv $(TOOLS)
+	rm -rf .venv $(TOOLS) .fuzz

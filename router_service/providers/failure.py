@@ -163,6 +163,9 @@ _TEXT_KEYS = frozenset(
 )
 _CODE_KEYS = ("code", "reason", "type")
 
+# Below 500, and about the provider's side all the same; 498 is Groq's for a lack of capacity.
+_SERVER_SIDE = frozenset({409, 421, 424, 425, 498, 499})
+
 _WORDS = {
     UpstreamFault.RATE_LIMITED: "limits our request rate",
     UpstreamFault.QUOTA: "says that the account's quota or balance is used up",
@@ -244,13 +247,13 @@ def _fault(status: int, report: _Report) -> UpstreamFault:  # noqa: PLR0911 - a 
         return UpstreamFault.CONTEXT_LENGTH
     if refused and _says(_FILTERED, _FILTERED_CODES, report):
         return UpstreamFault.CONTENT_FILTER
-    if status == 404 or (refused and _any(_UNKNOWN_MODEL, text)):
+    if status in (404, 405, 410) or (refused and _any(_UNKNOWN_MODEL, text)):
         return UpstreamFault.MODEL_NOT_FOUND
     if status == 403:
         return UpstreamFault.AUTH
     if status in (408, 504, 524):
         return UpstreamFault.GATEWAY_TIMEOUT
-    if status >= 500 or status in (409, 425):
+    if status >= 500 or status in _SERVER_SIDE:
         return UpstreamFault.SERVER
     return UpstreamFault.BAD_REQUEST
 
@@ -290,13 +293,13 @@ def _named_status(report: _Report) -> int:
 
 
 def _report(body: bytes) -> _Report:
-    """Read an error body of any shape: nested, a list, a bare string, or not JSON at all."""
+    """Read an error body of any shape: nested, a list, a bare string, or neither JSON nor UTF-8."""
+    text = body.decode("utf-8", "replace")
     try:
-        content = msgspec.json.decode(body)
+        content = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
         # Pages of proxies say nothing about the request and would match phrases by accident.
-        text = "" if body.lstrip()[:1] == b"<" else body[:MAX_ERROR_BYTES].decode("utf-8", "replace").lower()
-        return _Report(text=text)
+        return _Report(text="" if text.lstrip()[:1] == "<" else text[:MAX_ERROR_BYTES].lower())
     strings: list[str] = []
     codes: dict[str, str] = {}
     all_codes: list[str] = []

@@ -393,6 +393,18 @@ async def test_an_error_body_is_read_only_so_far() -> None:
     assert outcome.failure.fault is UpstreamFault.BAD_REQUEST
 
 
+async def test_a_web_page_for_an_error_is_not_quoted() -> None:
+    page = b"<!DOCTYPE html><html><body><h1>CANARY</h1> maximum context, insufficient quota</body></html>"
+
+    async def script(connection: Connection) -> None:
+        await connection.respond(502, page, content_type="text/html")
+
+    async with running(script) as upstream:
+        for outcome in await both(upstream.base_url):
+            assert outcome.failure.fault is UpstreamFault.SERVER
+            assert "CANARY" not in repr(vars(outcome.failure)) + str(outcome.failure)
+
+
 async def test_an_error_whose_body_never_ends_is_told_by_its_status() -> None:
     async def script(connection: Connection) -> None:
         await connection.send(b"HTTP/1.1 429 No\r\ncontent-length: 1000\r\nretry-after: 7\r\n\r\n{")

@@ -28,6 +28,12 @@ from router_service.domain.money import Usage
             429,
         ),
         (
+            "OpenRouter, a number as a string",
+            [event({"id": "g", "choices": [], "error": {"code": "502", "message": "x"}})],
+            UpstreamFault.SERVER,
+            502,
+        ),
+        (
             "OpenRouter in a choice",
             [event({"choices": [{"delta": {}, "finish_reason": "error", "error": {"code": 502, "message": "x"}}]})],
             UpstreamFault.SERVER,

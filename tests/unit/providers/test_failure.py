@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from router_service.domain.error import UpstreamError, UpstreamFault
+from router_service.engine.taxonomy import may_fall_back, may_retry
 from router_service.providers.failure import http_failure, stream_failure
 
 
@@ -89,6 +90,20 @@ TABLE: list[tuple[str, int, Any, UpstreamFault]] = [
     ("503 content policy", 503, error("the content policy service is down"), UpstreamFault.SERVER),
     ("500 context", 500, error("lost the context window cache"), UpstreamFault.SERVER),
     ("500 context code", 500, error("x", code="context_length_exceeded"), CONTEXT_LENGTH),
+    ("402 quota code", 402, error("x", code="insufficient_quota"), UpstreamFault.QUOTA),
+    ("403 quota code", 403, error("x", code="insufficient_quota"), UpstreamFault.QUOTA),
+    ("429 quota type", 429, error("x", type="insufficient_quota"), UpstreamFault.QUOTA),
+    ("402 alone", 402, b"", UpstreamFault.QUOTA),
+    ("413 alone", 413, b"<html>413 Request Entity Too Large</html>", CONTEXT_LENGTH),
+    ("400 too many tokens", 400, error("too many tokens"), CONTEXT_LENGTH),
+    ("400 too large for model", 400, error("Request is too large for model"), CONTEXT_LENGTH),
+    ("400 larger than the window", 400, error("This model's maximum context length is 8192 tokens."), CONTEXT_LENGTH),
+    ("422 Mistral", 422, {"object": "error", "message": {"detail": [{"msg": "x"}]}, "code": "3230"}, BAD_REQUEST),
+    ("405", 405, b"", UpstreamFault.MODEL_NOT_FOUND),
+    ("410", 410, error("gone"), UpstreamFault.MODEL_NOT_FOUND),
+    ("424", 424, error("the model failed"), UpstreamFault.SERVER),
+    ("498 Groq", 498, error("Flex tier capacity exceeded"), UpstreamFault.SERVER),
+    ("499", 499, b"", UpstreamFault.SERVER),
     ("400", 400, error("bad"), UpstreamFault.BAD_REQUEST),
     ("422", 422, {"detail": [{"loc": ["body"], "msg": "field required"}]}, UpstreamFault.BAD_REQUEST),
     ("400 bare string", 400, {"error": "nope"}, UpstreamFault.BAD_REQUEST),
@@ -117,6 +132,35 @@ def test_a_response_is_classified_by_status_and_body(status: int, body: Any, fau
 
 def test_the_delay_of_gemini_is_read_from_the_body() -> None:
     assert failed(429, GEMINI_PER_MINUTE).retry_after == 45.8
+
+
+@pytest.mark.parametrize("useless", ["0", "0.0", "-1", "Wed, 31 Dec 1969 23:59:00 GMT", "soon", ""])
+def test_a_useless_hint_of_a_real_answer_says_nothing(useless: str) -> None:
+    failure = failed(429, b"", {"retry-after": useless})
+    assert (failure.fault, failure.retry_after, failure.retryable) == (UpstreamFault.RATE_LIMITED, None, None)
+
+
+@pytest.mark.parametrize("status", [429, 503, 529])
+def test_a_long_wait_is_kept_for_cooling_down_and_forbids_a_retry(status: int) -> None:
+    for said in ({"retry-after": "300"}, {"retry-after": "Thu, 01 Jan 1970 00:05:00 GMT"}, {"retry-after-ms": "3e5"}):
+        failure = failed(status, b"", said)
+        assert (failure.retry_after, failure.retryable) == (300.0, False)
+        assert not may_retry(failure, 1)
+        assert may_fall_back(failure, on_content_filter=False)
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
+def test_a_provider_may_forbid_a_retry(status: int) -> None:
+    assert may_retry(failed(status, b"", {"x-should-retry": "true"}), 1)
+    assert may_retry(failed(status, b"", {}), 1)
+    assert not may_retry(failed(status, b"", {"x-should-retry": " False"}), 1)
+
+
+def test_a_quota_per_day_is_not_retried_whatever_its_delay() -> None:
+    for failure in (failed(429, GEMINI_PER_DAY), stream_failure("acme", json.dumps(GEMINI_PER_DAY).encode())):
+        assert failure.fault is UpstreamFault.QUOTA
+        assert not may_retry(failure, 1)
+        assert may_fall_back(failure, on_content_filter=False)
 
 
 def test_headers_come_before_the_body() -> None:
@@ -156,6 +200,14 @@ def test_an_echo_of_the_prompt_decides_nothing() -> None:
     assert failed(422, body).fault is UpstreamFault.BAD_REQUEST
 
 
+def test_an_error_that_is_not_utf_8_is_read_all_the_same() -> None:
+    assert (
+        failed(400, b'{"error": {"code": "context_length_exceeded", "message": "\xff\xe6\x97"}}').fault
+        is CONTEXT_LENGTH
+    )
+    assert failed(400, b"too many tokens: \xff").fault is CONTEXT_LENGTH
+
+
 @pytest.mark.parametrize("body", [b"[" * 5000, b'{"error":' * 500 + b"1" + b"}" * 500, b"\xff\xfe", b"null", b"[]"])
 def test_hostile_bodies_are_survived(body: bytes) -> None:
     assert failed(500, body).fault is UpstreamFault.SERVER
@@ -175,6 +227,10 @@ def test_hostile_bodies_are_survived(body: bytes) -> None:
         (error("context deadline exceeded"), UpstreamFault.SERVER, 500),
         (error("maximum context length is 8192 tokens"), UpstreamFault.CONTEXT_LENGTH, 400),
         (error("Content Exists Risk"), UpstreamFault.CONTENT_FILTER, 400),
+        (GEMINI_PER_MINUTE, UpstreamFault.RATE_LIMITED, 429),
+        (error("x", code="insufficient_quota"), UpstreamFault.QUOTA, 429),
+        (error("x", type="insufficient_quota", code=402), UpstreamFault.QUOTA, 402),
+        (error("prompt is too long: 9 tokens > 8"), UpstreamFault.CONTEXT_LENGTH, 400),
         (error("x", type="exceed_context_size_error", code=400), UpstreamFault.CONTEXT_LENGTH, 400),
         ({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}, UpstreamFault.QUOTA, 402),
         ({"base_resp": {"status_code": 1027, "status_msg": "output new_sensitive"}}, UpstreamFault.CONTENT_FILTER, 400),
