@@ -85,7 +85,7 @@ async def test_where_both_fail_the_call_fails_with_both_on_the_receipt():
 
 
 async def test_a_hedge_may_use_all_the_time_that_is_left():
-    scene = world({"a": [SILENT], "b": [SILENT]})
+    scene = world({"a": [SILENT], "b": [SILENT]}, timeouts=Timeouts(first_token=30.0))
     deadline = asyncio.get_running_loop().time() + 0.2
     with pytest.raises(DeadlineExceeded):
         await scene.engine.complete(call(deadline=deadline), Recorder())
