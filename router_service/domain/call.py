@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from router_service.domain.chat import Chat
 from router_service.domain.deployment import Deployment
-from router_service.domain.identity import Identity
+from router_service.domain.identity import Identity, IdentityKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,8 @@ class Call:
     @property
     def principal(self) -> str:
         """What names the caller: the public id of its API key, say. Limits and budgets may be scoped to it."""
-        return "" if self.identity is None else self.identity.principal
+        identity = self.identity
+        return "" if identity is None or identity.kind is IdentityKind.ANONYMOUS else identity.principal
 
     def may_use(self, deployment: Deployment) -> bool:
         """Whether the deployment may serve this call."""

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from router_service.domain.error import Draining, Overloaded
+from router_service.domain.identity import Identity
 from router_service.rpc.handlers import Handler, Layer, behavior_of, with_behavior
-from router_service.rpc.ports import Context, TenantOf
+from router_service.rpc.ports import Context, IdentityOf
 
 # Long enough to spread a crowd, short enough that nobody gives up.
 _COME_BACK_AFTER = 1.0
 _ENDED = "the replica is shutting down"
+
+Name = TypeVar("Name")
 
 
 def ended_by_draining(cancelled: asyncio.CancelledError) -> bool:
@@ -25,20 +28,24 @@ class Admission(Layer):
     """Counts the calls of one service and refuses those past a cap, or all of them once draining.
 
     `max_per_tenant` bounds the calls of one tenant, so that it leaves room for others; `None` leaves only the total.
+    What a caller is granted may bound its own.
     Its methods are coroutines. Other services, such as health, are not its business.
     """
 
-    def __init__(self, service: str, *, max_calls: int, max_per_tenant: int | None = None, tenant_of: TenantOf) -> None:
+    def __init__(
+        self, service: str, *, max_calls: int, max_per_tenant: int | None = None, identity_of: IdentityOf
+    ) -> None:
         super().__init__()
         self._prefix = f"/{service}/"
         self._max_calls = max_calls
         self._max_per_tenant = max_per_tenant
-        self._tenant_of = tenant_of
+        self._identity_of = identity_of
         self._draining = False
         self.arrived = 0
         """Calls that came so far, also those that were refused."""
         self._calls: set[asyncio.Task[Any]] = set()
         self._tenants: Counter[str] = Counter()
+        self._callers: Counter[tuple[str, str]] = Counter()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -71,41 +78,65 @@ class Admission(Layer):
         behavior = behavior_of(handler)
 
         async def counted(request: Any, context: Context) -> Any:
-            call, tenant = self._enter(context)
+            call, identity = await self._enter(context)
             try:
                 return await behavior(request, context)
             finally:
-                self._leave(call, tenant)
+                self._leave(call, identity)
 
         return with_behavior(handler, counted, handler.request_deserializer)
 
-    def _enter(self, context: Context) -> tuple[asyncio.Task[Any], str]:
+    async def _enter(self, context: Context) -> tuple[asyncio.Task[Any], Identity]:
         self.arrived += 1
         if self._draining:
             raise Draining("This replica is shutting down; another one will serve the call.")
         if self.in_flight >= self._max_calls:
             raise _overloaded(f"This replica serves {self.in_flight} calls, which is all it may", "concurrent_calls")
-        # Only now: looking at credentials is work that a flood shall not cause.
-        tenant = self._tenant_of(context)
-        if self._max_per_tenant is not None and self._tenants[tenant] >= self._max_per_tenant:
-            raise _overloaded(
-                f"This replica serves {self._tenants[tenant]} calls of yours, which is all it may of one tenant",
-                "concurrent_calls_per_tenant",
-            )
         call = asyncio.current_task()
         assert call is not None
+        # A call counts while its credentials are looked at, which a flood shall not have done without bound.
         self._calls.add(call)
-        self._tenants[tenant] += 1
         self._idle.clear()
-        return call, tenant
+        try:
+            identity = await self._identity_of(context)
+            self._check_room(identity)
+        except BaseException:
+            self._forget(call)
+            raise
+        self._tenants[identity.tenant] += 1
+        self._callers[identity.tenant, identity.principal] += 1
+        return call, identity
 
-    def _leave(self, call: asyncio.Task[Any], tenant: str) -> None:
+    def _check_room(self, identity: Identity) -> None:
+        """Raise `Overloaded` where the tenant, or the caller itself, has as many calls in flight as it may."""
+        of_tenant = self._tenants[identity.tenant]
+        if self._max_per_tenant is not None and of_tenant >= self._max_per_tenant:
+            raise _overloaded(
+                f"This replica serves {of_tenant} calls of yours, which is all it may of one tenant",
+                "concurrent_calls_per_tenant",
+            )
+        own, most = self._callers[identity.tenant, identity.principal], identity.grants.max_concurrent_calls
+        if most is not None and own >= most:
+            raise _overloaded(
+                f"This replica serves {own} calls made with your credentials, which is all it may of them",
+                "concurrent_calls_per_caller",
+            )
+
+    def _leave(self, call: asyncio.Task[Any], identity: Identity) -> None:
+        _one_less(self._tenants, identity.tenant)
+        _one_less(self._callers, (identity.tenant, identity.principal))
+        self._forget(call)
+
+    def _forget(self, call: asyncio.Task[Any]) -> None:
         self._calls.discard(call)
-        self._tenants[tenant] -= 1
-        if not self._tenants[tenant]:
-            del self._tenants[tenant]
         if not self._calls:
             self._idle.set()
+
+
+def _one_less(counts: Counter[Name], name: Name) -> None:
+    counts[name] -= 1
+    if not counts[name]:
+        del counts[name]
 
 
 def _overloaded(why: str, limit: str) -> Overloaded:

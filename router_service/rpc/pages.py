@@ -1,4 +1,4 @@
-"""Pages of deployments, ordered by id. A page token names the last id seen, so that a reload skips nothing."""
+"""Pages of lists. Of deployments a token names the last id seen, so that a reload skips nothing; else it counts."""
 
 from __future__ import annotations
 
@@ -19,13 +19,31 @@ def page_of(
     statuses: Sequence[DeploymentStatus], *, page_size: int, page_token: str
 ) -> tuple[Sequence[DeploymentStatus], str]:
     """One page and the token of the next, empty on the last page. Raises `InvalidRequest`."""
-    if not 0 <= page_size <= MAX_PAGE_SIZE:
-        raise InvalidRequest([Violation("page_size", f"must be 1 to {MAX_PAGE_SIZE}, or 0 for {DEFAULT_PAGE_SIZE}")])
-    size = page_size or DEFAULT_PAGE_SIZE
+    size = page_size_of(page_size)
     ordered = sorted(statuses, key=_id)
     start = bisect_right(ordered, _last_seen(page_token), key=_id) if page_token else 0
     page = ordered[start : start + size]
     return page, _token(_id(page[-1])) if start + size < len(ordered) else ""
+
+
+def page_size_of(asked: int) -> int:
+    """How many rows a page has. Raises `InvalidRequest`."""
+    if not 0 <= asked <= MAX_PAGE_SIZE:
+        raise InvalidRequest([Violation("page_size", f"must be 1 to {MAX_PAGE_SIZE}, or 0 for {DEFAULT_PAGE_SIZE}")])
+    return asked or DEFAULT_PAGE_SIZE
+
+
+def start_of(page_token: str) -> int:
+    """The number of rows before the page. Raises `InvalidRequest`."""
+    seen = _last_seen(page_token) if page_token else "0"
+    if not seen.isdecimal():
+        raise _no_token()
+    return int(seen)
+
+
+def start_token(start: int | None) -> str:
+    """The token of a page with so many rows before it; empty for none."""
+    return "" if start is None else _token(str(start))
 
 
 def _id(status: DeploymentStatus) -> str:
@@ -44,4 +62,8 @@ def _last_seen(token: str) -> str:
             return decoded[4:].decode()
     except (binascii.Error, ValueError):
         pass
-    raise InvalidRequest([Violation("page_token", "is not a token that ListModels gave")])
+    raise _no_token()
+
+
+def _no_token() -> InvalidRequest:
+    return InvalidRequest([Violation("page_token", "is not a token that an earlier response gave")])

@@ -1,8 +1,8 @@
-"""What the gRPC edge needs of the rest: an engine, and the tenant of a caller."""
+"""What the gRPC edge needs of the rest: an engine, and who calls."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import grpc.aio
@@ -11,12 +11,25 @@ from router_service.domain.call import Call
 from router_service.domain.decision import Decision
 from router_service.domain.deployment import DeploymentStatus
 from router_service.domain.event import Emit
+from router_service.domain.identity import Identity
+from router_service.domain.limit import MeterState, Subject
 from router_service.domain.receipt import Answer, Receipt
+from router_service.ledger.usage import Usage, UsageQuery
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
-TenantOf: TypeAlias = Callable[[Context], str]
-"""The tenant, by the caller's credentials; raises `RouterError` where they do not hold. Never by the request."""
+IdentityOf: TypeAlias = Callable[[Context], Awaitable[Identity]]
+"""Who calls, by credentials; raises `RouterError` where they do not hold. Never by the request."""
+
+
+class Accounts(Protocol):
+    """What callers ask of the ledger and of the counters. Both raise `RouterError` where these cannot be reached."""
+
+    async def usage(self, query: UsageQuery) -> Usage:
+        """What was used and what it cost."""
+
+    async def allowances(self, subject: Subject, model: str) -> Sequence[MeterState]:
+        """How a subject stands with limits and budgets; of a model's own only where one is named."""
 
 
 class CallEngine(Protocol):
@@ -38,5 +51,5 @@ class CallEngine(Protocol):
     def receipt(self, tenant: str, request_id: str) -> Receipt | None:
         """The account of an earlier call of this tenant, if it is kept."""
 
-    def deployments(self) -> Sequence[DeploymentStatus]:
-        """Every deployment with its health."""
+    def deployments(self, identity: Identity | None = None) -> Sequence[DeploymentStatus]:
+        """Every deployment that the caller may use, with its health."""

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from llmrouter.v1 import call_pb2, router_service_pb2
 from router_service.domain.call import Call, Caller, Wishes
+from router_service.domain.identity import Identity
 from router_service.rpc.chats import chat_of
 from router_service.rpc.violations import Violations
 
@@ -27,7 +28,7 @@ _NO_WISHES = Wishes()
 
 
 def call_of(
-    request: CallRequest, *, request_id: str, tenant: str, deadline: float | None, stream: bool, trace_id: str
+    request: CallRequest, *, request_id: str, identity: Identity, deadline: float | None, stream: bool, trace_id: str
 ) -> Call:
     """The request as a call. Raises `InvalidRequest` with every bad field.
 
@@ -41,7 +42,8 @@ def call_of(
             violations.identifier("idempotency_key", idempotency_key, MAX_ID)
     call = Call(
         request_id=request_id,
-        tenant=tenant,
+        tenant=identity.tenant,
+        identity=identity,
         caller=_caller(request.caller, violations) if request.HasField("caller") else _ANONYMOUS,
         chat=chat_of(request.chat, violations),
         wishes=_wishes(request.routing, violations) if request.HasField("routing") else _NO_WISHES,

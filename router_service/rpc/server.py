@@ -70,7 +70,7 @@ class GrpcServer:
             SERVICE,
             max_calls=settings.max_concurrent_calls,
             max_per_tenant=settings.max_concurrent_calls_per_tenant,
-            tenant_of=servicer.tenant_of,
+            identity_of=servicer.identity_of,
         )
         self._server = grpc.aio.server(
             interceptors=[*interceptors, Layers(CatchAll(), self._admission)], options=_options(settings)

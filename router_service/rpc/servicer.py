@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from llmrouter.v1 import router_service_pb2 as wire
 from llmrouter.v1 import router_service_pb2_grpc
 from router_service.domain.call import Call
 from router_service.domain.error import Draining, InvalidRequest, NotFound, Reason, Violation
+from router_service.domain.identity import IdentityKind
+from router_service.domain.limit import Subject
+from router_service.rpc.accounts import allowances_response, usage_query_of, usage_response
 from router_service.rpc.admission import ended_by_draining
+from router_service.rpc.authentication import AskedOnce
 from router_service.rpc.errors import FailedCall
 from router_service.rpc.pages import page_of
-from router_service.rpc.ports import CallEngine, Context, TenantOf
+from router_service.rpc.ports import Accounts, CallEngine, Context, IdentityOf
 from router_service.rpc.request_id import assign_request_id, is_request_id
 from router_service.rpc.requests import CallRequest, call_of
 from router_service.rpc.responses import (
@@ -22,7 +27,6 @@ from router_service.rpc.responses import (
     timestamp,
 )
 from router_service.rpc.stream import CallRecord, EventWriter
-from router_service.rpc.tenancy import AskedOnce
 from router_service.telemetry.tracing import current_trace_id
 
 SERVICE = "llmrouter.v1.RouterService"
@@ -39,17 +43,20 @@ _LEAST_FOR_RESERVE = 0.2
 class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
     """`RouterService` over an engine.
 
-    `tenant_of` is asked once a call; the attribute of that name may be asked by layers before it. `write_timeout` is
+    `identity_of` is asked once a call; the attribute of that name may be asked by layers before it. `write_timeout` is
     how many seconds a stream waits for a caller that stopped reading.
     """
 
-    def __init__(self, engine: CallEngine, *, tenant_of: TenantOf, write_timeout: float = 60.0) -> None:
+    def __init__(
+        self, engine: CallEngine, *, identity_of: IdentityOf, accounts: Accounts, write_timeout: float = 60.0
+    ) -> None:
         self._engine = engine
-        self.tenant_of = AskedOnce(tenant_of)
+        self.identity_of = AskedOnce(identity_of)
+        self._accounts = accounts
         self._write_timeout = write_timeout
 
     async def Route(self, request: wire.RouteRequest, context: Context) -> wire.RouteResponse:  # noqa: N802
-        call = self._call(request, context)
+        call = await self._call(request, context)
         decision = await self._engine.route(call)
         token, expires_at = self._engine.sign(call, decision)
         return wire.RouteResponse(
@@ -57,7 +64,7 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
         )
 
     async def Complete(self, request: wire.CompleteRequest, context: Context) -> wire.CompleteResponse:  # noqa: N802
-        call = self._call(request, context)
+        call = await self._call(request, context)
         record = CallRecord()
         try:
             answer = await self._engine.complete(call, record)
@@ -70,7 +77,7 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
     async def StreamComplete(  # type: ignore[override]  # noqa: N802 - a coroutine that writes, no generator
         self, request: wire.StreamCompleteRequest, context: Context
     ) -> None:
-        call = self._call(request, context, stream=True)
+        call = await self._call(request, context, stream=True)
         writer = EventWriter(context.write, write_timeout=self._write_timeout)
         try:
             await writer.carry(self._engine.complete(call, writer))
@@ -81,10 +88,10 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
 
     async def GetReceipt(self, request: wire.GetReceiptRequest, context: Context) -> wire.GetReceiptResponse:  # noqa: N802
         assign_request_id(context)
-        tenant = self.tenant_of(context)
+        identity = await self.identity_of(context)
         if not is_request_id(request.request_id):
             raise InvalidRequest([Violation("request_id", "must be 1 to 128 printable ASCII characters")])
-        receipt = self._engine.receipt(tenant, request.request_id)
+        receipt = self._engine.receipt(identity.tenant, request.request_id)
         if receipt is None:
             raise NotFound(
                 "No receipt is kept under that request id: the call is too long ago, still running, or not yours.",
@@ -93,22 +100,39 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
             )
         return wire.GetReceiptResponse(receipt=receipt_to_wire(receipt))
 
+    async def QueryUsage(self, request: wire.QueryUsageRequest, context: Context) -> wire.QueryUsageResponse:  # noqa: N802
+        assign_request_id(context)
+        query = usage_query_of(request, await self.identity_of(context), now=time.time())
+        return usage_response(await self._accounts.usage(query))
+
+    async def GetBudget(self, request: wire.GetBudgetRequest, context: Context) -> wire.GetBudgetResponse:  # noqa: N802
+        assign_request_id(context)
+        identity = await self.identity_of(context)
+        caller = request.caller
+        subject = Subject(
+            tenant=identity.tenant,
+            key="" if identity.kind is IdentityKind.ANONYMOUS else identity.principal,
+            feature=caller.feature,
+            tier=caller.tier or identity.grants.default_tier,
+        )
+        return allowances_response(await self._accounts.allowances(subject, request.model))
+
     async def ListModels(self, request: wire.ListModelsRequest, context: Context) -> wire.ListModelsResponse:  # noqa: N802
         assign_request_id(context)
-        self.tenant_of(context)
+        identity = await self.identity_of(context)
         page, next_page_token = page_of(
-            self._engine.deployments(), page_size=request.page_size, page_token=request.page_token
+            self._engine.deployments(identity), page_size=request.page_size, page_token=request.page_token
         )
         return wire.ListModelsResponse(
             deployments=[deployment_to_wire(status) for status in page], next_page_token=next_page_token
         )
 
-    def _call(self, request: CallRequest, context: Context, *, stream: bool = False) -> Call:
+    async def _call(self, request: CallRequest, context: Context, *, stream: bool = False) -> Call:
         request_id = assign_request_id(context)
         return call_of(
             request,
             request_id=request_id,
-            tenant=self.tenant_of(context),
+            identity=await self.identity_of(context),
             deadline=_deadline(context),
             stream=stream,
             trace_id=current_trace_id(),

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import grpc.aio
+from identities import identified
 
 from llmrouter.v1 import chat_pb2, router_service_pb2, router_service_pb2_grpc
 from router_service.config.configuration import ServerSettings
@@ -20,7 +21,7 @@ from router_service.domain.event import AttemptStarted, CallStarted, Decided, De
 from router_service.domain.money import CostStatus, Usage
 from router_service.domain.policy import Policy
 from router_service.domain.receipt import Answer, Attempt, AttemptOutcome, AttemptReason, Receipt
-from router_service.rpc.ports import TenantOf
+from router_service.rpc.ports import Context
 from router_service.rpc.server import GrpcServer
 from router_service.rpc.servicer import RouterServicer
 
@@ -157,7 +158,7 @@ class ScriptedEngine:
     def receipt(self, tenant: str, request_id: str) -> Receipt | None:
         return self.receipts.get((tenant, request_id))
 
-    def deployments(self) -> Sequence[DeploymentStatus]:
+    def deployments(self, identity=None) -> Sequence[DeploymentStatus]:
         return self.statuses
 
 
@@ -199,12 +200,12 @@ async def serving(
     write_timeout: float = 60.0,
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    tenant_of: TenantOf = lambda context: "acme",
+    tenant_of: Callable[[Context], str] = lambda context: "acme",
 ) -> AsyncIterator[Served]:
     """A server over `engine` on a free port, with a channel that does not retry by itself."""
     servicer = RouterServicer(
         engine,
-        tenant_of=tenant_of,
+        identity_of=identified(tenant_of),
         write_timeout=write_timeout,
     )
     server = GrpcServer(settings, servicer, interceptors=interceptors, sleep=sleep)

@@ -13,6 +13,7 @@ import trustme
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
+from identities import identified
 from scripted_engine import (
     ANY_PORT,
     Script,
@@ -43,7 +44,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 def server_on(settings: ServerSettings) -> GrpcServer:
-    servicer = RouterServicer(ScriptedEngine(), tenant_of=lambda context: "acme")
+    servicer = RouterServicer(ScriptedEngine(), identity_of=identified(lambda context: "acme"))
     return GrpcServer(settings, servicer)
 
 

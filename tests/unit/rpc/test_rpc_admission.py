@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from identities import EVERYTHING, caller, identified
 
 from router_service.domain.error import Draining, Overloaded, RouterError
+from router_service.domain.identity import Identity
 from router_service.rpc.admission import Admission, ended_by_draining
+from router_service.rpc.authentication import AskedOnce
 from router_service.rpc.handlers import Behavior, behavior_of
-from router_service.rpc.tenancy import AskedOnce
 
 METHOD = "/llmrouter.v1.RouterService/Complete"
 
@@ -42,7 +44,7 @@ class Door:
             "llmrouter.v1.RouterService",
             max_calls=self.max_calls,
             max_per_tenant=self.max_per_tenant,
-            tenant_of=lambda context: context.tenant,  # type: ignore[attr-defined]
+            identity_of=identified(lambda context: context.tenant),
         )
 
         async def serve(request: Any, call: Call) -> None:
@@ -149,7 +151,7 @@ async def test_a_caller_without_a_tenant_is_not_counted() -> None:
     def nobody(context: object) -> str:
         raise RouterError("no credentials")
 
-    door.admission._tenant_of = nobody
+    door.admission._identity_of = identified(nobody)
     assert isinstance(await settle(await door.knock("a")), RouterError)
     assert door.served == []
     assert door.admission.in_flight == 0
@@ -163,7 +165,7 @@ async def test_at_the_cap_and_while_draining_nobodys_credentials_are_looked_at()
         asked.append(context)
         return "a"
 
-    door.admission._tenant_of = tenant_of
+    door.admission._identity_of = identified(tenant_of)
     first = await door.knock("a")
     assert isinstance(await settle(await door.knock("a")), Overloaded)
     door.admission.drain()
@@ -189,11 +191,11 @@ async def test_a_calls_tenant_is_asked_for_once() -> None:
         asked.append(context)
         return f"tenant {len(asked)}"
 
-    once = AskedOnce(tenant_of)
+    once = AskedOnce(identified(tenant_of))
     first, second = object(), object()
 
-    assert [once(first), once(first)] == ["tenant 1", "tenant 1"]  # type: ignore[arg-type]
-    assert once(second) == "tenant 2"  # type: ignore[arg-type]
+    told = [(await once(context)).tenant for context in (first, first, second)]  # type: ignore[arg-type]
+    assert told == ["tenant 1", "tenant 1", "tenant 2"]
     assert asked == [first, second]
 
 
@@ -205,7 +207,22 @@ async def test_a_refused_callers_tenant_is_not_remembered() -> None:
             return answer
         raise RouterError("no credentials")
 
-    once = AskedOnce(tenant_of)
-    assert once(object()) == "a"  # type: ignore[arg-type]
+    once = AskedOnce(identified(tenant_of))
+    assert (await once(object())).tenant == "a"  # type: ignore[arg-type]
     with pytest.raises(RouterError):
-        once(object())  # type: ignore[arg-type]
+        await once(object())  # type: ignore[arg-type]
+
+
+async def test_a_caller_may_be_granted_fewer_calls_than_its_tenant() -> None:
+    door = Door(9, max_per_tenant=9)
+
+    async def identity_of(call: Call) -> Identity:
+        return caller(call.tenant, grants=replace(EVERYTHING, max_concurrent_calls=1))
+
+    door.admission._identity_of = identity_of  # type: ignore[assignment]
+    first = await door.knock("a")
+    refused = await settle(await door.knock("a"))
+    assert isinstance(refused, Overloaded)
+    assert refused.metadata == {"limit": "concurrent_calls_per_caller"}
+    await end("leave", first)
+    assert door.admission._callers == {}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from identities import caller
 
 from llmrouter.v1 import chat_pb2, router_service_pb2
 from router_service.domain.error import InvalidRequest, Violation
@@ -21,7 +22,7 @@ USER, ASSISTANT = chat_pb2.ROLE_USER, chat_pb2.ROLE_ASSISTANT
 def violations_of(chat: chat_pb2.Chat) -> tuple[Violation, ...]:
     request = router_service_pb2.CompleteRequest(chat=chat)
     try:
-        call_of(request, request_id="r-1", tenant="acme", deadline=None, stream=False, trace_id="")
+        call_of(request, request_id="r-1", identity=caller(), deadline=None, stream=False, trace_id="")
     except InvalidRequest as error:
         return error.violations
     return ()

@@ -7,6 +7,7 @@ import pytest
 from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from identities import caller
 
 from llmrouter.v1 import call_pb2, chat_pb2, router_service_pb2
 from router_service.domain.call import Call, Caller, Wishes
@@ -42,7 +43,7 @@ def a_chat(**fields: object) -> chat_pb2.Chat:
 
 
 def convert(request: CallRequest) -> Call:
-    return call_of(request, request_id="r-1", tenant="acme", deadline=5.0, stream=False, trace_id="")
+    return call_of(request, request_id="r-1", identity=caller(), deadline=5.0, stream=False, trace_id="")
 
 
 def converted(chat: chat_pb2.Chat) -> Chat:
@@ -82,6 +83,7 @@ def test_a_plain_request_becomes_a_call() -> None:
     assert convert(request) == Call(
         request_id="r-1",
         tenant="acme",
+        identity=caller(),
         caller=Caller(
             feature="chat",
             tier="free",
