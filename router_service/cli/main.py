@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from router_service.cli import calls, configuration, demo, serve
+from router_service.cli import calls, configuration, demo, replay, serve, usage
 
 app = typer.Typer(
     name="llmrouter",
@@ -26,6 +26,9 @@ for command in (
     calls.complete,
     calls.receipt,
     calls.models,
+    usage.usage,
+    usage.export,
+    replay.replay,
 ):
     app.command()(command)
 

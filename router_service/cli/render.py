@@ -30,7 +30,7 @@ def decision_view(decision: decision_pb2.Decision) -> Group:
             style="dim",
         ),
     ]
-    table = _table("", "deployment", "provider", "estimate", "note")
+    table = plain_table("", "deployment", "provider", "estimate", "note")
     for position, candidate in enumerate(decision.candidates, start=1):
         priced = candidate.HasField("estimated_cost_nano_usd")
         estimate = usd(candidate.estimated_cost_nano_usd) if priced else "unpriced"
@@ -43,7 +43,7 @@ def decision_view(decision: decision_pb2.Decision) -> Group:
 
 def receipt_view(receipt: receipt_pb2.Receipt) -> Group:
     """Every attempt with its outcome and cost, then the totals."""
-    table = _table("", "deployment", "why", "outcome", "in", "out", "cost", "seconds")
+    table = plain_table("", "deployment", "why", "outcome", "in", "out", "cost", "seconds")
     for attempt in receipt.attempts:
         reason = receipt_pb2.AttemptReason.Name(attempt.reason).removeprefix("ATTEMPT_REASON_").lower()
         outcome = receipt_pb2.AttemptOutcome.Name(attempt.outcome).removeprefix("ATTEMPT_OUTCOME_").lower()
@@ -70,7 +70,7 @@ def receipt_view(receipt: receipt_pb2.Receipt) -> Group:
 
 def models_view(deployments: list[model_pb2.Deployment]) -> Table:
     """What can be called, with prices per million tokens."""
-    table = _table("deployment", "model", "provider", "in $/M", "out $/M", "window", "can", "health")
+    table = plain_table("deployment", "model", "provider", "in $/M", "out $/M", "window", "can", "health")
     for deployment in deployments:
         price = deployment.price
         priced = deployment.HasField("price")
@@ -100,7 +100,8 @@ def _limit(limit: decision_pb2.TokenLimit) -> str:
     return f"{limit.applied} ({limit.reason})" if limit.HasField("applied") else "none"
 
 
-def _table(*headers: str) -> Table:
+def plain_table(*headers: str) -> Table:
+    """A table without lines."""
     # Folded and never cut: an id that lost its end names nothing.
     columns = (Column(header, overflow="fold") for header in headers)
     return Table(*columns, box=None, pad_edge=False, header_style="dim")

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from router_service.config.configuration import (
     Configuration,
     DecisionTokenSettings,
+    LedgerSettings,
     ProviderSettings,
     RedisSettings,
     ServerSettings,
@@ -105,6 +106,7 @@ class Compiler:
             retry_allowance=RetryAllowance(**document.retry_budget.usable.model_dump()),
             storage=self._storage(),
             identity=identity_settings(document.identity.usable, self._secret, self._directory),
+            ledger=self._ledger(),
             providers=providers,
             deployments=deployments,
             models=models,
@@ -256,6 +258,16 @@ class Compiler:
             command_timeout=shape.command_timeout,
             max_connections=shape.max_connections,
             statement_cache_size=shape.statement_cache_size,
+        )
+
+    def _ledger(self) -> LedgerSettings:
+        shape = self._document.ledger.usable
+        days = shape.retention_days
+        return LedgerSettings(
+            folder=None if shape.folder is None else self._directory / shape.folder,
+            labels=frozenset(shape.labels),
+            retention=None if days is None else days * 86_400.0,
+            **shape.model_dump(include={"sync_interval", "max_backlog", "min_free", "orphaned_after"}),
         )
 
     def _watched(self, providers: Mapping[str, ProviderSettings]) -> tuple[str, ...]:

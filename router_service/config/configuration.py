@@ -116,6 +116,22 @@ class StorageSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerSettings:
+    """Where calls are recorded; nowhere where `folder` is `None`. Sizes are bytes, times seconds.
+
+    Rows older than `retention` are deleted, none where it is `None`.
+    """
+
+    folder: Path | None = None
+    labels: frozenset[str] = frozenset()
+    retention: float | None = None
+    sync_interval: float = 1.0
+    max_backlog: int = 1024 * 1024 * 1024
+    min_free: int = 64 * 1024 * 1024
+    orphaned_after: float = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
     """Everything from the file (or the environment), checked and compiled.
 
@@ -140,4 +156,5 @@ class Configuration:
     limits: LimitRules = LimitRules()
     deployment_rates: Mapping[str, DeploymentRate] = field(default_factory=dict)
     redis: RedisSettings | None = None
+    ledger: LedgerSettings = LedgerSettings()
     watched_files: tuple[str, ...] = ()

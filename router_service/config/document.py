@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from router_service.config.identity_shape import IdentityShape
+from router_service.config.ledger_shape import LedgerShape
 from router_service.config.limits_shape import BudgetShape, LimitShape, RedisShape
 from router_service.config.policy_shape import FileShape, PolicyShape, RetryBudgetShape, RuleShape
 from router_service.config.shape import (
@@ -67,6 +68,7 @@ class Document:
     retry_budget: Piece[RetryBudgetShape]
     storage: Piece[StorageShape]
     identity: Piece[IdentityShape]
+    ledger: Piece[LedgerShape]
     providers: Mapping[str, Piece[ProviderShape]]
     models: Mapping[str, Piece[ModelShape]]
     features: Mapping[str, Piece[FeatureShape]]
@@ -102,6 +104,7 @@ def check(source: Source) -> Document:
         retry_budget=checker.piece(RetryBudgetShape, data.get("retry_budget"), ("retry_budget",)),
         storage=checker.piece(StorageShape, data.get("storage"), ("storage",)),
         identity=checker.piece(IdentityShape, data.get("identity"), ("identity",)),
+        ledger=checker.piece(LedgerShape, data.get("ledger"), ("ledger",)),
         providers=checker.named(ProviderShape, "providers"),
         models=checker.named(ModelShape, "models"),
         features=checker.named(FeatureShape, "features"),

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from router_service.config.identity_shape import IdentityShape
+from router_service.config.ledger_shape import LedgerShape
 from router_service.config.limits_shape import BudgetShape, LimitShape, RedisShape
 from router_service.config.quantity import Count, CountFromZero, Duration, NanoUsd, Timeout, refuse
 from router_service.config.shape import (
@@ -266,6 +267,9 @@ class FileShape(Shape):
         default_factory=StorageShape, description="Which SQL database holds what outlives the process."
     )
     identity: IdentityShape = Field(default_factory=IdentityShape, description="Who may call, and what each may do.")
+    ledger: LedgerShape = Field(
+        default_factory=LedgerShape, description="Where calls and attempts are recorded, and for how long."
+    )
     providers: dict[str, ProviderShape | None] = Field(
         description="Who is called: a name of your choice, or a preset's, and how to reach it."
     )

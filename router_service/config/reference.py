@@ -47,6 +47,7 @@ _TITLES = {
     "identity.jwt.<name>.claims": "ClaimsShape",
     "identity.mtls": "MtlsShape",
     "identity.anonymous and identity.mtls.identities.<id>": "GrantedShape",
+    "ledger": "LedgerShape",
     "providers.<name>": "ProviderShape",
     "providers.<name>.quirks": "QuirksShape",
     "models.<deployment>": "ModelShape",

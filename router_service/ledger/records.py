@@ -58,7 +58,8 @@ class OperationOpened(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_
     """A call is about to be served: who asked, what was decided, and all that a policy needs to decide it again.
 
     `process` names the router process, `fingerprint` the configuration. `asked_model` and `asked_deployment` are what
-    the caller named, `asked_output_tokens` the caller's own ceiling. `labels` are those that the operator has recorded.
+    the caller named, `asked_complexity` what they called the call, `asked_output_tokens` their own ceiling. `labels`
+    are those that the operator has recorded.
     """
 
     operation_id: str
@@ -83,6 +84,7 @@ class OperationOpened(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_
     language: str = ""
     complexity: str = ""
     complexity_source: str = ""
+    asked_complexity: str = ""
     needs: tuple[str, ...] = ()
     labels: dict[str, str] = {}
 
@@ -201,6 +203,7 @@ def operation_opened(
         language=signals.language if signals is not None else caller.language,
         complexity=signals.complexity if signals is not None else caller.complexity,
         complexity_source=signals.complexity_source.value if signals is not None else "",
+        asked_complexity=caller.complexity,
         needs=tuple(sorted(need.value for need in signals.needs)) if signals is not None and signals.needs else (),
         labels=_recorded(caller.labels, recorded_labels) if recorded_labels and caller.labels else {},
     )

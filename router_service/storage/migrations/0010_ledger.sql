@@ -23,6 +23,7 @@ CREATE TABLE ledger_operations (
     language TEXT NOT NULL DEFAULT '',
     complexity TEXT NOT NULL DEFAULT '',
     complexity_source TEXT NOT NULL DEFAULT '',
+    asked_complexity TEXT NOT NULL DEFAULT '',
     needs TEXT NOT NULL DEFAULT '',
     labels TEXT NOT NULL DEFAULT '{}',
     status TEXT NOT NULL DEFAULT '',

@@ -1,0 +1,1 @@
+"""Offline work beside the edges: what calls would have cost under another policy."""
