@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from router_service.cli.configuration import configuration_or_exit
 from router_service.cli.ending import MISUSED, end
 
 if TYPE_CHECKING:
@@ -69,36 +69,29 @@ def with_database(url: str, config: Path | None, work: Callable[[Database], Awai
     """Do something with the ledger's database. Ends the command where there is none, or it cannot be used."""
     import asyncio  # noqa: PLC0415 - with what follows, it takes its time
 
+    from router_service.config.configuration import LedgerSettings, StorageSettings  # noqa: PLC0415
+    from router_service.config.secret import LiteralSecret  # noqa: PLC0415
+    from router_service.ledger.keeping import open_ledger_database  # noqa: PLC0415
+    from router_service.ledger.store import SqlLedgerStore  # noqa: PLC0415
     from router_service.storage.database import StorageError  # noqa: PLC0415
-    from router_service.storage.opening import open_database  # noqa: PLC0415
+
+    if url:
+        storage, ledger = StorageSettings(url=LiteralSecret(url)), LedgerSettings()
+    elif config is not None:
+        configuration = configuration_or_exit(config)
+        storage, ledger = configuration.storage, configuration.ledger
+    else:
+        end("Say where the ledger is: --database URL, or --config with the router's file.", MISUSED)
 
     async def run() -> T:
-        database = await open_database(url or _configured(config))
+        database = await open_ledger_database(storage, ledger)
         try:
+            await SqlLedgerStore(database).check()
             return await work(database)
         finally:
             await database.aclose()
 
     try:
         return asyncio.run(run())
-    except StorageError as error:
+    except (StorageError, OSError) as error:
         end(f"The ledger cannot be read: {error}")
-
-
-def _configured(config: Path | None) -> str:
-    from router_service.app import read_configuration  # noqa: PLC0415 - brings the whole server along
-    from router_service.config.problem import ConfigurationError  # noqa: PLC0415
-    from router_service.ledger.keeping import DATABASE_FILE  # noqa: PLC0415
-
-    if config is None:
-        end("Say where the ledger is: --database URL, or --config with the router's file.", MISUSED)
-    try:
-        folder = read_configuration(config, os.environ).ledger.folder
-    except ConfigurationError as error:
-        end(str(error))
-    if folder is None:
-        end(f"{config} records nothing: it has no `ledger: {{folder: ...}}`.")
-    file = folder / DATABASE_FILE
-    if not file.exists():
-        end(f"There is no ledger yet: {file} does not exist.")
-    return f"sqlite:///{file.absolute()}"

@@ -10,14 +10,14 @@ import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from router_service.config.configuration import LedgerSettings
+from router_service.config.configuration import LedgerSettings, StorageSettings
 from router_service.ledger.journal import Journal, JournalLimits
 from router_service.ledger.shipper import Lag, Shipper, ShipperLimits
 from router_service.ledger.store import Orphan, SqlLedgerStore
-from router_service.storage.database import Database
+from router_service.storage.database import Database, StorageError
+from router_service.storage.opening import open_database
 
-DATABASE_FILE = "ledger.db"
-"""The SQLite file in the ledger's folder, for where no other database is configured."""
+_DATABASE_FILE = "ledger.db"
 
 
 class LedgerKeeper:
@@ -71,6 +71,23 @@ class LedgerKeeper:
             await self._shipper.aclose()
         else:
             await asyncio.to_thread(self.journal.close)
+
+
+async def open_ledger_database(storage: StorageSettings, ledger: LedgerSettings) -> Database:
+    """The database of `storage`, else ledger.db in the ledger's folder. Raises `StorageError`, also without either."""
+    if storage.url is None and ledger.folder is None:
+        raise StorageError("No database is configured: give `storage: {url: ...}` or `ledger: {folder: ...}`.")
+    if storage.url is None:
+        assert ledger.folder is not None
+        ledger.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return await open_database(
+        storage.url.reveal() if storage.url is not None else f"sqlite:///{_DATABASE_FILE}",
+        directory=storage.directory if storage.url is not None else ledger.folder or Path(),
+        connect_timeout=storage.connect_timeout,
+        command_timeout=storage.command_timeout,
+        max_connections=storage.max_connections,
+        statement_cache_size=storage.statement_cache_size,
+    )
 
 
 def process_name() -> str:
