@@ -194,7 +194,7 @@ async def test_keys_of_one_process_are_bounded_in_bytes() -> None:
 
 
 async def test_while_redis_is_away_keys_are_held_in_the_process(own_redis: RedisServer) -> None:
-    redis = connection(own_redis.url, timeout=0.4)
+    redis = connection(own_redis.url, timeout=10.0)
     one = Idempotency(SharedKeys(redis), spare=LocalKeys(time.monotonic))
     before = await claimed(one, "before")
     own_redis.kill()
@@ -213,7 +213,7 @@ async def test_while_redis_is_away_keys_are_held_in_the_process(own_redis: Redis
 
 
 async def test_without_a_spare_calls_are_refused_while_redis_is_away(own_redis: RedisServer) -> None:
-    redis = connection(own_redis.url, timeout=0.4)
+    redis = connection(own_redis.url, timeout=10.0)
     one = Idempotency(SharedKeys(redis))
     own_redis.kill()
     for _ in range(2):
