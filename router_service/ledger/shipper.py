@@ -40,7 +40,7 @@ class ShipperLimits:
     """
 
     interval: float = 0.5
-    batch_bytes: int = 128 * 1024
+    batch_bytes: int = 64 * 1024
     longest_wait: float = 15.0
     housekeeping_interval: float = 30.0
     orphaned_after: float = 24 * 3600.0

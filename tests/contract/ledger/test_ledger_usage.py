@@ -76,6 +76,7 @@ async def test_the_sum_over_everything(reader):
 
 
 async def test_attempts_are_not_calls(reader):
+    """BerriAI/litellm#39455."""
     usage = await reader.usage(UsageQuery(since=ALL.since, until=ALL.until, by=(UsageBy.FEATURE,)))
     assert by(usage, "calls", "attempts") == {("chat",): (4, 4), ("summary",): (1, 2)}
 

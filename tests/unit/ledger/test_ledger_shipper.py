@@ -102,6 +102,7 @@ async def test_segments_that_are_in_the_store_are_deleted(journal, store):
 
 
 async def test_a_store_that_is_away_is_only_lag(journal, store):
+    """BerriAI/litellm#34820 and #38157: a commit that failed lost the spend it was for."""
     now = [100.0]
     shipper = Shipper(journal, store, monotonic=lambda: now[0])
     store.away = True
@@ -248,7 +249,8 @@ async def test_orphans_and_old_rows_are_looked_for_now_and_then(journal, store):
     assert store.forgotten_before == [START_US - 86_400 * 10**6] * 4
 
 
-async def test_a_clean_end_leaves_nothing_behind(tmp_path, journal, store):
+async def test_spend_that_was_recorded_before_the_shutdown_is_in_the_store(tmp_path, journal, store):
+    """BerriAI/litellm#34805: what a background writer still held was lost."""
     shipper = Shipper(journal, store)
     write(journal, 1)
     await shipper.aclose()
