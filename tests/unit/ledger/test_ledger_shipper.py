@@ -102,7 +102,7 @@ async def test_segments_that_are_in_the_store_are_deleted(journal, store):
 
 
 async def test_a_store_that_is_away_is_only_lag(journal, store):
-    """BerriAI/litellm#34820 and #38157: a commit that failed lost the spend it was for."""
+    """BerriAI/litellm#38157: a commit that failed lost the spend it was for."""
     now = [100.0]
     shipper = Shipper(journal, store, monotonic=lambda: now[0])
     store.away = True
