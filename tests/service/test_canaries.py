@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from test_confidentiality import Watched, watched  # noqa: F401 - a fixture
 
 from llmrouter.v1 import call_pb2, chat_pb2, router_service_pb2, router_service_pb2_grpc
 from router_service import app
+from router_service.engine import complete
+from router_service.engine.receipts import ReceiptStore
 from router_service.simulator import ErrorStyle, Fault, FaultKind, Simulator, in_band, rejections
 from router_service.simulator.rejections import Response
 
@@ -164,6 +167,21 @@ async def test_no_fault_makes_a_prompt_a_key_or_a_providers_words_leave(
         assert place in everything
 
 
+@asynccontextmanager
+async def router(
+    tmp_path: Path,
+) -> AsyncIterator[tuple[app.Application, Simulator, router_service_pb2_grpc.RouterServiceAsyncStub]]:
+    file = tmp_path / "router.yaml"
+    file.write_text(configuration())
+    async with Simulator() as simulator:
+        application = app.Application(file, environ={"SIMULATOR_URL": simulator.origin})
+        port = await application.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield application, simulator, router_service_pb2_grpc.RouterServiceStub(channel)
+        await application.stop()
+
+
+CHAT = chat_pb2.Chat(messages=[chat_pb2.Message(role=chat_pb2.ROLE_USER, parts=[chat_pb2.Part(text=PROMPT)])])
 DEFECT = "canary-defect-77ab"
 
 
@@ -183,34 +201,23 @@ def broken(*_: object, **__: object) -> Any:
 async def test_a_defect_anywhere_in_the_engine_is_told_by_its_request_id_alone(
     where: str, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from router_service.engine import complete  # noqa: PLC0415 - broken on purpose
-
     if where == "sign":
         monkeypatch.setattr(complete.Engine, "sign", broken)
     else:
         monkeypatch.setattr(complete, where, broken)
-    async with Simulator() as simulator:
-        file = tmp_path / "router.yaml"
-        file.write_text(configuration())
-        application = app.Application(file, environ={"SIMULATOR_URL": simulator.origin})
-        port = await application.start()
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            stub = router_service_pb2_grpc.RouterServiceStub(channel)
-            part = chat_pb2.Part(text=PROMPT)
-            chat = chat_pb2.Chat(messages=[chat_pb2.Message(role=chat_pb2.ROLE_USER, parts=[part])])
-            options: dict[str, Any] = {"metadata": (("x-request-id", "r-7"),), "timeout": 20}
-            error: grpc.aio.AioRpcError | None
-            if way == "stream":
-                _, error = await read_all(
-                    stub.StreamComplete(router_service_pb2.StreamCompleteRequest(chat=chat), **options)
-                )
-            else:
-                method = stub.Complete if way == "unary" else stub.Route
-                kind = router_service_pb2.CompleteRequest if way == "unary" else router_service_pb2.RouteRequest
-                with pytest.raises(grpc.aio.AioRpcError) as caught:
-                    await method(kind(chat=chat), **options)
-                error = caught.value
-        await application.stop()
+    options: dict[str, Any] = {"metadata": (("x-request-id", "r-7"),), "timeout": 20}
+    error: grpc.aio.AioRpcError | None
+    async with router(tmp_path) as (_, _, stub):
+        if way == "stream":
+            _, error = await read_all(
+                stub.StreamComplete(router_service_pb2.StreamCompleteRequest(chat=CHAT), **options)
+            )
+        else:
+            method = stub.Complete if way == "unary" else stub.Route
+            kind = router_service_pb2.CompleteRequest if way == "unary" else router_service_pb2.RouteRequest
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await method(kind(chat=CHAT), **options)
+            error = caught.value
     assert error is not None
     assert error.code() is grpc.StatusCode.INTERNAL
     assert error.details() == "The router failed. Its log knows more, under the request id r-7."
@@ -224,34 +231,23 @@ async def test_a_defect_while_a_call_is_being_cancelled_reaches_nobody(
     watched: Watched,  # noqa: F811 - the fixture
 ) -> None:
     """Accounting for a caller who left fails: the caller is gone, the log has no prompt, the server goes on."""
-    from router_service.engine.receipts import ReceiptStore  # noqa: PLC0415 - broken on purpose
-
     failed = asyncio.Event()
 
     def put(*_: object) -> None:
         failed.set()
         broken()
 
-    async with Simulator() as simulator:
+    async with router(tmp_path) as (application, simulator, stub):
         simulator.fail(None, "stall", after_tokens=2, times=1)
-        file = tmp_path / "router.yaml"
-        file.write_text(configuration())
-        application = app.Application(file, environ={"SIMULATOR_URL": simulator.origin})
-        port = await application.start()
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            stub = router_service_pb2_grpc.RouterServiceStub(channel)
-            part = chat_pb2.Part(text=PROMPT)
-            chat = chat_pb2.Chat(messages=[chat_pb2.Message(role=chat_pb2.ROLE_USER, parts=[part])])
-            stream = stub.StreamComplete(router_service_pb2.StreamCompleteRequest(chat=chat), timeout=20)
-            await stream.read()
-            with monkeypatch.context() as patched:
-                patched.setattr(ReceiptStore, "put", put)
-                stream.cancel()
-                async with asyncio.timeout(10):
-                    await failed.wait()
-                    while application._server.in_flight:  # noqa: ASYNC110 - the count has no event
-                        await asyncio.sleep(0.001)
-            await stub.Complete(router_service_pb2.CompleteRequest(chat=chat), timeout=20)
-        await application.stop()
+        stream = stub.StreamComplete(router_service_pb2.StreamCompleteRequest(chat=CHAT), timeout=20)
+        await stream.read()
+        with monkeypatch.context() as patched:
+            patched.setattr(ReceiptStore, "put", put)
+            stream.cancel()
+            async with asyncio.timeout(10):
+                await failed.wait()
+                while application._server.in_flight:  # noqa: ASYNC110 - the count has no event
+                    await asyncio.sleep(0.001)
+        await stub.Complete(router_service_pb2.CompleteRequest(chat=CHAT), timeout=20)
     logs = watched.logs.getvalue()
     assert not [canary for canary in (DEFECT, PROMPT, KEY) if canary in logs]
