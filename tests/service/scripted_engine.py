@@ -18,9 +18,12 @@ from router_service.domain.decision import Candidate, ComplexitySource, Decision
 from router_service.domain.deployment import Deployment, DeploymentStatus
 from router_service.domain.error import STATUS_NAMES, Cancelled, RouterError
 from router_service.domain.event import AttemptStarted, CallStarted, Decided, Delta, Deltas, Emit, Finished
+from router_service.domain.limit import MeterState, Subject
 from router_service.domain.money import CostStatus, Usage
 from router_service.domain.policy import Policy
 from router_service.domain.receipt import Answer, Attempt, AttemptOutcome, AttemptReason, Receipt
+from router_service.ledger.usage import Usage as ReportedUsage
+from router_service.ledger.usage import UsageQuery
 from router_service.rpc.ports import Context
 from router_service.rpc.server import GrpcServer
 from router_service.rpc.servicer import RouterServicer
@@ -192,6 +195,16 @@ class Served:
     stub: router_service_pb2_grpc.RouterServiceAsyncStub
 
 
+class NoAccounts:
+    """Accounts nobody keeps."""
+
+    async def usage(self, query: UsageQuery) -> ReportedUsage:
+        raise RouterError("These tests keep no ledger.")
+
+    async def allowances(self, subject: Subject, model: str) -> Sequence[MeterState]:
+        return ()
+
+
 @asynccontextmanager
 async def serving(
     engine: ScriptedEngine,
@@ -206,6 +219,7 @@ async def serving(
     servicer = RouterServicer(
         engine,
         identity_of=identified(tenant_of),
+        accounts=NoAccounts(),
         write_timeout=write_timeout,
     )
     server = GrpcServer(settings, servicer, interceptors=interceptors, sleep=sleep)

@@ -16,6 +16,7 @@ from grpc_status import rpc_status
 from identities import identified
 from scripted_engine import (
     ANY_PORT,
+    NoAccounts,
     Script,
     ScriptedEngine,
     Served,
@@ -44,7 +45,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 def server_on(settings: ServerSettings) -> GrpcServer:
-    servicer = RouterServicer(ScriptedEngine(), identity_of=identified(lambda context: "acme"))
+    servicer = RouterServicer(ScriptedEngine(), identity_of=identified(lambda context: "acme"), accounts=NoAccounts())
     return GrpcServer(settings, servicer)
 
 
