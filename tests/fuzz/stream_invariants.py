@@ -2,11 +2,12 @@
 
 An input is a count of cuts, as many two-byte places, and the stream. Each holds for the stream in one piece and cut:
 only `EventTooLarge` and `UpstreamError` leave; events, reply and failure are the same; memory is bounded; what was
-passed on is in the reply, and stays there when the stream fails.
+passed on is in the reply, and stays there when the stream fails. The bytes are also read as one answer and as an error.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import pairwise
 
 from router_service.domain.chat import Chat, Parameters
@@ -15,6 +16,7 @@ from router_service.domain.error import UpstreamError
 from router_service.domain.event import Delta
 from router_service.domain.upstream import Reply, UpstreamRequest
 from router_service.providers.answer import AnswerReader
+from router_service.providers.failure import http_failure
 from router_service.providers.sse import EventDecoder, EventTooLarge
 from router_service.providers.stream import StreamReader
 
@@ -45,8 +47,17 @@ def check(data: bytes) -> None:
     cut = [stream[start:end] for start, end in pairwise(bounds)]
     for limits in (_LIMITS, {}):
         assert _events(cut, limits) == _events([stream], limits)
+    _read_whole(stream)
     for requires_finish_reason in (True, False):
         assert _read(cut, requires_finish_reason) == _read([stream], requires_finish_reason)
+
+
+def _read_whole(body: bytes) -> None:
+    """The same bytes as one answer, and as an error."""
+    for status in (400, 429, 500):
+        http_failure("p", status, {}, body, now=0.0)
+    with suppress(UpstreamError):
+        AnswerReader(_REQUEST, Reply()).read_answer(body)
 
 
 def _events(pieces: list[bytes], limits: dict[str, int]) -> tuple[list[tuple[str, bytes]], bool]:
