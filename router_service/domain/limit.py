@@ -157,8 +157,12 @@ class SettledSpend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LapsedHold:
-    """A hold whose owner is gone: its lease ran out before it was settled. Tokens and nano-USD as reserved."""
+    """A hold whose owner is gone: its lease ran out before it was settled. Tokens and nano-USD as reserved.
 
+    `taken_at` is in seconds since 1970. `ident` is the counters' own name for it.
+    """
+
+    ident: str
     attempt_id: str
     subject: Subject
     model: str

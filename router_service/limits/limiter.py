@@ -58,10 +58,8 @@ class Entry:
 class Hold:
     """What an attempt has reserved: tokens and nano-USD, until it is settled."""
 
-    attempt_id: str
+    ident: str
     charges: Sequence[Charge]
-    tokens: int
-    nano_usd: int
     settled: bool = False
 
 
@@ -86,7 +84,7 @@ class Limiter:
         Raises `LimitReached`, and `Overloaded` where the counters are away and a limit says so.
         """
         counted, watched = self._plan.entry(subject)
-        ident = f"{self._prefix}-{next(self._numbers)}"
+        ident = self._ident()
         if not counted and not watched:
             return Entry(subject=subject, ident=ident, charges=(), degraded=False, overspent=())
         # Requests stay counted, so that only slots are worth a record.
@@ -107,19 +105,21 @@ class Limiter:
     ) -> Hold:
         """Reserve what an attempt may use at most, on every limit and budget it touches, or on none.
 
-        `tokens` is the input estimate plus the output ceiling, `nano_usd` their price (0 where unpriced). An attempt
-        id is good for one hold. After `lease` seconds without `settle` its owner counts as gone: see `sweep`. Raises
-        `LimitReached` or `BudgetSpent`; `Overloaded` where the counters are away and a rule says so.
+        `tokens` is the input estimate plus the output ceiling, `nano_usd` their price (0 where unpriced). After
+        `lease` seconds without `settle` its owner counts as gone: see `sweep`. Raises `LimitReached` or `BudgetSpent`;
+        `Overloaded` where the counters are away and a rule says so.
         """
-        subject = entry.subject
+        # Not the attempt's id: a refused attempt may be made elsewhere under the same.
+        subject, ident = entry.subject, self._ident()
         charges = []
         for meter in self._plan.attempt(subject, model):
             amount = nano_usd if meter.kind is Kind.SPEND else tokens if meter.counts_tokens else 1
             charges.append(Charge(meter, amount))
         if charges:
-            note = _note(subject, model, tokens, nano_usd) if any(c.meter.kind is Kind.SPEND for c in charges) else b""
-            await self._take(attempt_id, charges, lease, note)
-        return Hold(attempt_id=attempt_id, charges=charges, tokens=tokens, nano_usd=nano_usd)
+            spends = any(charge.meter.kind is Kind.SPEND for charge in charges)
+            note = _note(attempt_id, subject, model, tokens, nano_usd) if spends else b""
+            await self._take(ident, charges, lease, note)
+        return Hold(ident=ident, charges=charges)
 
     def settle(self, hold: Hold, *, tokens: int | None, nano_usd: int | None) -> None:
         """Replace what was reserved by what was used; `None` lets the reserve stand as the best guess.
@@ -130,7 +130,7 @@ class Limiter:
             return
         hold.settled = True
         if hold.charges:
-            self._meters.settle(Settlement(hold.attempt_id, hold.charges, tokens, nano_usd))
+            self._meters.settle(Settlement(hold.ident, hold.charges, tokens, nano_usd))
 
     def leave(self, entry: Entry) -> None:
         """The call is over. Like `settle`, it neither waits nor fails, and counts once."""
@@ -176,7 +176,7 @@ class Limiter:
         for meter in self._plan.attempt(hold.subject, hold.model):
             amount = hold.nano_usd if meter.kind is Kind.SPEND else hold.tokens if meter.counts_tokens else 1
             charges.append(Charge(meter, amount))
-        self._meters.settle(Settlement(hold.attempt_id, charges, tokens, nano_usd, lapsed=True))
+        self._meters.settle(Settlement(hold.ident, charges, tokens, nano_usd, lapsed=True))
 
     async def rebuild(self, rows: Iterable[SettledSpend]) -> None:
         """Raise the budgets' counters to what the ledger knows: the sums of the periods that hold the rows.
@@ -199,6 +199,9 @@ class Limiter:
     async def aclose(self) -> None:
         """Bring settlements under way to their end; at most a second."""
         await self._meters.aclose()
+
+    def _ident(self) -> str:
+        return f"{self._prefix}-{next(self._numbers)}"
 
     async def _take(self, ident: str, charges: Sequence[Charge], lease: float, note: bytes) -> Sequence[Reading]:
         try:
@@ -252,14 +255,15 @@ def _state(meter: Meter, reading: Reading, now: float) -> MeterState:
     )
 
 
-def _note(subject: Subject, model: str, tokens: int, nano_usd: int) -> bytes:
-    parts = [subject.tenant, subject.key, subject.feature, subject.tier, model, tokens, nano_usd]
+def _note(attempt_id: str, subject: Subject, model: str, tokens: int, nano_usd: int) -> bytes:
+    parts = [attempt_id, subject.tenant, subject.key, subject.feature, subject.tier, model, tokens, nano_usd]
     return json.dumps(parts, separators=(",", ":")).encode()
 
 
-def _lapsed(attempt_id: str, note: bytes, taken_at: float) -> LapsedHold:
-    tenant, key, feature, tier, model, tokens, nano_usd = json.loads(note)
+def _lapsed(ident: str, note: bytes, taken_at: float) -> LapsedHold:
+    attempt_id, tenant, key, feature, tier, model, tokens, nano_usd = json.loads(note)
     return LapsedHold(
+        ident=ident,
         attempt_id=attempt_id,
         subject=Subject(tenant=tenant, key=key, feature=feature, tier=tier),
         model=model,

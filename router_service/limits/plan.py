@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from typing import TypeVar
 
@@ -34,7 +35,9 @@ class Plan:
         found = self._entries.get(subject)
         if found is None:
             values = _values(subject, "")
-            found = _meters(self._before, values), _meters(self._watched, values)
+            # Only read: what a spent budget refuses is an attempt, for a call may be answered without one.
+            watched = tuple(replace(meter, enforced=False) for meter in _meters(self._watched, values))
+            found = _meters(self._before, values), watched
             _remember(self._entries, subject, found)
         return found
 

@@ -153,7 +153,7 @@ class SharedMeters:
         if born != self._born and (self._greeting is None or self._greeting.done()):
             self._greeting = asyncio.create_task(self._greet())
         if verdict == _USED_UP:
-            raise RuntimeError("an attempt id was used for a second hold")
+            raise MetersAway  # it was given up meanwhile, so that nobody may count on it
         counts = [int(value) for value in answer[3:]]
         readings = tuple(Reading(used, held) for used, held in zip(counts[::3], counts[1::3], strict=True))
         if verdict == _GRANTED:

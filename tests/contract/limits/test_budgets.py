@@ -176,6 +176,16 @@ async def test_a_hard_budget_may_degrade_before_it_refuses(counters: Counters) -
         await hold(limiter, nano_usd=USD)
 
 
+async def test_a_call_enters_also_when_everything_is_spent(counters: Counters) -> None:
+    limiter = counters.limiter(budget(USD, degrade_from=0.5))
+    await hold(limiter, nano_usd=USD)
+    entry = await limiter.enter(CALLER)
+    with pytest.raises(BudgetSpent):
+        await limiter.hold(entry, model="m", tokens=1, nano_usd=1, attempt_id="a")
+    with pytest.raises(BudgetSpent):
+        await limiter.hold(entry, model="cheaper", tokens=1, nano_usd=1, attempt_id="a")
+
+
 async def test_a_refused_budget_gives_back_the_tokens_held_with_it(counters: Counters) -> None:
     limiter = counters.limiter(tokens(100), budget(USD))
     with pytest.raises(BudgetSpent):
@@ -207,11 +217,17 @@ async def test_state_says_how_a_budget_stands(counters: Counters) -> None:
 async def test_what_a_dead_process_held_is_swept_and_stays_reserved_until_it_is_booked(counters: Counters) -> None:
     limiter = counters.limiter(budget(USD), tokens(1000), concurrent(1))
     entry = await limiter.enter(CALLER, lease=60)
-    await limiter.hold(entry, model="gpt-x", tokens=50, nano_usd=400, attempt_id="lost", lease=60)
+    held = await limiter.hold(entry, model="gpt-x", tokens=50, nano_usd=400, attempt_id="lost", lease=60)
     assert await limiter.sweep() == ()
     await counters.advance(61)
     lost = LapsedHold(
-        attempt_id="lost", subject=CALLER, model="gpt-x", tokens=50, nano_usd=400, taken_at=pytest.approx(NOON)
+        ident=held.ident,
+        attempt_id="lost",
+        subject=CALLER,
+        model="gpt-x",
+        tokens=50,
+        nano_usd=400,
+        taken_at=pytest.approx(NOON),
     )
     assert await limiter.sweep() == (lost,)
     assert await limiter.sweep() == (lost,)

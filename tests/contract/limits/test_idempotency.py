@@ -14,7 +14,8 @@ from router_service.config.configuration import RedisSettings
 from router_service.config.secret import LiteralSecret
 from router_service.domain.error import AlreadyExists, IdempotencyConflict, InvalidRequest, Overloaded
 from router_service.limits.idempotency import Answered, Claim, Idempotency, KeyStore
-from router_service.limits.key_stores import LocalKeys, SharedKeys
+from router_service.limits.local_keys import LocalKeys
+from router_service.limits.shared_keys import SharedKeys
 from router_service.storage.redis import RedisConnection
 
 MakeProcess = Callable[[], Idempotency]

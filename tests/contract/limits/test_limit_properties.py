@@ -131,7 +131,7 @@ class Callers(RuleBasedStateMachine):
 
     async def sweep(self, share: float) -> None:
         for lapsed in await self.limiter.sweep():
-            (attempt,) = (one for one in self.attempts if one.hold.attempt_id == lapsed.attempt_id)
+            (attempt,) = (one for one in self.attempts if one.hold.ident == lapsed.ident)
             assert attempt.open
             assert (lapsed.tokens, lapsed.nano_usd) == (attempt.tokens, attempt.nano_usd)
             attempt.open, attempt.nano_usd = False, int(attempt.nano_usd * share)
