@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from router_service.cli import calls, configuration, demo, replay, serve, usage
+from router_service.cli import calls, configuration, demo, keys, replay, serve, usage
 
 app = typer.Typer(
     name="llmrouter",
@@ -31,6 +31,7 @@ for command in (
     replay.replay,
 ):
     app.command()(command)
+app.add_typer(keys.app, name="keys")
 
 
 @app.callback(invoke_without_command=True)

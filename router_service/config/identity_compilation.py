@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from router_service.config.identity import (
@@ -41,7 +42,7 @@ def identity_settings(shape: IdentityShape, secret: SecretAt, directory: Path) -
     )
     if settings.authenticates or settings.anonymous is not None:
         return settings
-    return IdentitySettings(anonymous=EVERYBODY)
+    return replace(settings, anonymous=EVERYBODY)
 
 
 def _api_keys(shape: ApiKeysShape, secret: SecretAt, directory: Path) -> ApiKeySettings:

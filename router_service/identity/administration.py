@@ -51,21 +51,21 @@ class KeyAdministration:
         self._revoked = revoked
         self._draw = draw
 
-    async def create(self, *, name: str, tenant: str, grants: Grants, lifetime: float | None = None) -> IssuedKey:
-        """Make a key; `lifetime` is in seconds, `None` for one that does not expire."""
-        issued = self._issued(name, tenant, grants, lifetime, None)
+    async def create(self, *, name: str, tenant: str, grants: Grants, expires_at: float | None = None) -> IssuedKey:
+        """Make a key; `expires_at` is in seconds since 1970, `None` for one that does not expire."""
+        issued = self._issued(name, tenant, grants, expires_at, None)
         await self._store.add(issued.record)
         return issued
 
-    async def rotate(self, public_id: str, *, overlap: float, lifetime: float | None = None) -> IssuedKey:
-        """Make a key that may what the old one may; the old one holds for `overlap` more seconds.
+    async def rotate(self, public_id: str, *, overlap: float, expires_at: float | None = None) -> IssuedKey:
+        """Make a key that may what the old one may; the old one holds for `overlap` more seconds, if not less.
 
         Raises `KeyNotFound` where the old one does not hold.
         """
         old = await self._store.find(public_id)
         if old is None or not old.holds(self._now()):
             raise KeyNotFound(f"There is no key {public_id} that still holds: list the keys to find one.")
-        issued = self._issued(old.name, old.tenant, old.grants, lifetime, public_id)
+        issued = self._issued(old.name, old.tenant, old.grants, expires_at, public_id)
         until = issued.record.created_at + round(overlap * MICROSECONDS)
         if not await self._store.follow(issued.record, replaced_until=until):
             raise KeyNotFound(f"The key {public_id} ended while it was to be rotated; nothing was made.")
@@ -73,18 +73,25 @@ class KeyAdministration:
         self._revoked(public_id)
         return issued
 
-    async def revoke(self, public_id: str) -> None:
-        """End a key for good. Raises `KeyNotFound`."""
-        if not await self._store.revoke(public_id, self._now()):
+    async def revoke(self, public_id: str) -> KeyRecord:
+        """End a key for good; returns it as it is now. Raises `KeyNotFound`."""
+        ended = await self._store.revoke(public_id, self._now())
+        record = await self._store.find(public_id)
+        if not ended or record is None:
             raise KeyNotFound(f"There is no key {public_id} to revoke, or it was revoked before.")
         self._revoked(public_id)
+        return record
+
+    async def find(self, public_id: str) -> KeyRecord | None:
+        """A key, also one that no longer holds: ask whose it is before it is rotated or revoked."""
+        return await self._store.find(public_id)
 
     async def list(self, tenant: str | None = None) -> list[KeyRecord]:
         """All keys, or one tenant's, the latest first; also those that no longer hold."""
         return await self._store.list(tenant)
 
     def _issued(
-        self, name: str, tenant: str, grants: Grants, lifetime: float | None, replaces: str | None
+        self, name: str, tenant: str, grants: Grants, expires_at: float | None, replaces: str | None
     ) -> IssuedKey:
         key, now = new_key(self._draw), self._now()
         record = KeyRecord(
@@ -94,7 +101,7 @@ class KeyAdministration:
             tenant=tenant,
             grants=grants,
             created_at=now,
-            expires_at=None if lifetime is None else now + round(lifetime * MICROSECONDS),
+            expires_at=None if expires_at is None else round(expires_at * MICROSECONDS),
             replaces=replaces,
         )
         return IssuedKey(key=key, record=record)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import unquote
 
+from router_service.config.configuration import StorageSettings
 from router_service.storage.database import Database, StorageError
 from router_service.storage.sqlite import open_sqlite
 
@@ -46,4 +47,20 @@ async def open_database(
         command_timeout=command_timeout,
         max_connections=max_connections,
         statement_cache_size=statement_cache_size,
+    )
+
+
+async def open_configured(settings: StorageSettings) -> Database:
+    """Open the configuration's database. Raises as `open_database`, and `StorageError` where there is none."""
+    if settings.url is None:
+        raise StorageError(
+            'No database is configured: write `storage: {url: "sqlite:///llmrouter.db"}` into the configuration file.'
+        )
+    return await open_database(
+        settings.url.reveal(),
+        directory=settings.directory,
+        connect_timeout=settings.connect_timeout,
+        command_timeout=settings.command_timeout,
+        max_connections=settings.max_connections,
+        statement_cache_size=settings.statement_cache_size,
     )

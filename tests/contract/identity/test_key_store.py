@@ -113,7 +113,7 @@ async def test_both_keys_hold_while_a_rotation_overlaps(
 
 
 async def test_a_rotation_never_prolongs_the_old_key(keys: KeyAdministration, who: Authenticator, time: Time) -> None:
-    old = await create(keys, lifetime=60)
+    old = await create(keys, expires_at=time.now + 60)
     await keys.rotate(old.key.public_id, overlap=3600)
     time.now += 60
     await refused(who, old)
@@ -137,7 +137,9 @@ async def test_of_two_rotations_at_once_both_tell_the_truth(keys: KeyAdministrat
 async def test_a_revoked_key_ends_at_once_and_once(keys: KeyAdministration, who: Authenticator) -> None:
     issued = await create(keys)
     await who.authenticate(shown(issued))
-    await keys.revoke(issued.key.public_id)
+    revoked = await keys.revoke(issued.key.public_id)
+    assert revoked == await keys.find(issued.key.public_id)
+    assert revoked.revoked_at is not None
     assert "was revoked" in await refused(who, issued)
     for public_id in (issued.key.public_id, "rk_nothing"):
         with pytest.raises(KeyNotFound, match=public_id):
@@ -147,7 +149,7 @@ async def test_a_revoked_key_ends_at_once_and_once(keys: KeyAdministration, who:
 
 
 async def test_a_key_expires(keys: KeyAdministration, who: Authenticator, time: Time) -> None:
-    issued = await create(keys, lifetime=86_400)
+    issued = await create(keys, expires_at=time.now + 86_400)
     await who.authenticate(shown(issued))
     time.now += 86_400
     assert "has expired" in await refused(who, issued)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from router_service.rpc.address import CannotServe, check_address
+from router_service.rpc.address import CannotServe, check_address, exposure
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,7 @@ from router_service.rpc.address import CannotServe, check_address
 )
 def test_what_only_this_machine_can_reach_is_served_without_authentication(address: str) -> None:
     check_address(address)
+    assert not exposure(address, tls=False)
 
 
 @pytest.mark.parametrize(
@@ -33,8 +34,13 @@ def test_what_only_this_machine_can_reach_is_served_without_authentication(addre
     ],
 )
 def test_any_other_address_is_refused_with_the_way_out(address: str) -> None:
-    with pytest.raises(CannotServe, match=r"authenticated.*127\.0\.0\.1.*proxy"):
+    with pytest.raises(CannotServe, match=r"not authenticated.*docs/authentication\.md.*127\.0\.0\.1"):
         check_address(address)
+    with pytest.raises(CannotServe, match=r"identity\.anonymous"):
+        check_address(address, authenticated=True)
+    check_address(address, authenticated=True, anonymous=False)
+    assert "UNENCRYPTED" in exposure(address, tls=False)
+    assert not exposure(address, tls=True)
 
 
 @pytest.mark.parametrize("address", ["", ":50051", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "::1:50051", "a:b:1"])
