@@ -65,10 +65,10 @@ class ApiKeyVerifier:
         """Who calls with this key. Raises `Unauthenticated`, and `StateUnavailable` or `Overloaded` where the key
         cannot be looked up now. Nothing is awaited for a key that is remembered."""
         digest = digest_of(text)
-        known = self._cache.get(digest)
-        if known is not None and known.expired(self._clocks.wall()):
+        known, now = self._cache.get(digest), self._clocks.monotonic()
+        if known is not None and (known.expired(self._clocks.wall()) or now >= known.usable_until):
             known = None
-        if known is not None and self._clocks.monotonic() < known.fresh_until:
+        if known is not None and now < known.fresh_until:
             return known.identity
         public_id = public_id_of(text)
         if public_id is None:
@@ -83,7 +83,7 @@ class ApiKeyVerifier:
         try:
             found = await self._found(self._store, public_id, known)
         except StorageError as exc:
-            if known is not None and self._clocks.monotonic() < known.usable_until:
+            if known is not None:
                 return known.identity
             raise StateUnavailable(
                 "The API key cannot be checked: the router's database does not answer. Try again in a moment.",

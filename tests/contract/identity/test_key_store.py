@@ -202,7 +202,7 @@ def all_bytes(folder: Path) -> bytes:
 
 async def test_keys_live_through_an_outage_of_postgresql(postgres: PostgresServer) -> None:
     time = Time()
-    database = await open_database(postgres.new_database(), connect_timeout=1, command_timeout=1)
+    database = await open_database(postgres.new_database())
     await migrate(database)
     keys = KeyAdministration(SqlKeyStore(database), Peppers(SETTINGS.api_keys.peppers), wall=time)
     who = open_authenticator(SETTINGS, database, clocks=Clocks(monotonic=time, wall=time))

@@ -234,6 +234,20 @@ async def test_a_silent_database_delays_known_callers_but_briefly() -> None:
     await who.aclose()
 
 
+async def test_a_key_beyond_its_grace_waits_for_the_database_like_any_other() -> None:
+    time, key = Time(), a_key()
+    store = MemoryKeyStore([kept(key)])
+    who = authenticator(database_settings(cache_ttl=1.0, outage_grace=10.0), store, time)
+    await who.authenticate(bearer(key.reveal()))
+    store.slow = asyncio.Event()
+    time.pass_by(10)
+    call = asyncio.create_task(who.authenticate(bearer(key.reveal())))
+    # Longer than a caller would wait whom the grace covers.
+    assert not (await asyncio.wait({call}, timeout=0.4))[0]
+    store.slow.set()
+    assert (await call).principal == key.public_id
+
+
 async def test_guesses_do_not_take_the_database_from_everybody_else() -> None:
     store = MemoryKeyStore()
     store.slow = asyncio.Event()
