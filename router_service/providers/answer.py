@@ -82,6 +82,8 @@ class AnswerReader:
         self._deltas: list[Delta] = []
         self._text: list[str] = []
         self._text_is_reasoning = False
+        # `n` among the caller's extra fields brings several answers.
+        self._index: object = None
         may_echo = bool(request.prefix) and (echoes_prefix or len(request.prefix) >= LEAST_ECHO)
         self._echo = PrefixEcho(request.prefix) if may_echo else None
 
@@ -190,8 +192,10 @@ class AnswerReader:
         if not reply.response_model and isinstance(chunk.model, str):
             reply.response_model = chunk.model[:_LONGEST_NAME]
         self._read_usage(chunk)
-        if chunk.choices:
-            choice = chunk.choices[0]
+        if chunk.choices and self._index is None:
+            self._index = 0 if self._has_output else _first_index(chunk.choices)
+        choice = chunk.choice(self._index)
+        if choice is not None:
             output = choice.delta
             if output is None and not self._has_output:
                 output = choice.message
@@ -288,3 +292,8 @@ class AnswerReader:
     def malformed(self, what: str) -> UpstreamError:
         """The error for an answer that cannot be read; `what` says what came instead, in our words."""
         return UpstreamError(UpstreamFault.MALFORMED, f"{self._provider} answered with {what}.")
+
+
+def _first_index(choices: list[Choice]) -> object:
+    """The lowest index there is, `None` where none is given."""
+    return min((choice.index for choice in choices if type(choice.index) is int), default=None)

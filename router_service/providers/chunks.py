@@ -75,8 +75,9 @@ class Output(_Piece):
 
 
 class Choice(_Piece):
-    """One of the answers; only the first is ever asked for. Moonshot puts the usage here."""
+    """One of the answers, of which only one is read. Moonshot puts the usage here."""
 
+    index: Any = None
     delta: Output | None = None
     message: Output | None = None
     finish_reason: str | None = None
@@ -109,7 +110,7 @@ class Chunk(_Piece):
             return None
         choice = self.choices[0]
         output = choice.delta
-        if output is None or choice.finish_reason or choice.usage or choice.error:
+        if output is None or choice.index or choice.finish_reason or choice.usage or choice.error:
             return None
         if (
             output.reasoning_content
@@ -120,6 +121,10 @@ class Chunk(_Piece):
         ):
             return None
         return output.content if isinstance(output.content, str) else None
+
+    def choice(self, index: object) -> Choice | None:
+        """The piece of the answer with this index; a piece without one belongs to any."""
+        return next((each for each in self.choices or () if type(each.index) is not int or each.index == index), None)
 
     @property
     def is_error(self) -> bool:

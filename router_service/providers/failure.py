@@ -163,8 +163,8 @@ _TEXT_KEYS = frozenset(
 )
 _CODE_KEYS = ("code", "reason", "type")
 
-# Below 500, and about the provider's side all the same; 498 is Groq's for a lack of capacity.
-_SERVER_SIDE = frozenset({409, 421, 424, 425, 498, 499})
+# Below 500, and about the provider's side all the same; 498 is Groq's for a lack of capacity, 418 a firewall's.
+_SERVER_SIDE = frozenset({409, 418, 421, 424, 425, 498, 499})
 
 _WORDS = {
     UpstreamFault.RATE_LIMITED: "limits our request rate",
@@ -245,7 +245,7 @@ def _fault(status: int, report: _Report) -> UpstreamFault:  # noqa: PLR0911 - a 
         return UpstreamFault.AUTH
     if status == 413 or (refused and _any(_CONTEXT, text)) or _says((_CONTEXT_FULL,), _CONTEXT_CODES, report):
         return UpstreamFault.CONTEXT_LENGTH
-    if refused and _says(_FILTERED, _FILTERED_CODES, report):
+    if status == 451 or (refused and _says(_FILTERED, _FILTERED_CODES, report)):
         return UpstreamFault.CONTENT_FILTER
     if status in (404, 405, 410) or (refused and _any(_UNKNOWN_MODEL, text)):
         return UpstreamFault.MODEL_NOT_FOUND

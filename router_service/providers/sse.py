@@ -10,6 +10,7 @@ _MAX_STREAM_BYTES = 64 * 1024 * 1024
 _MAX_IDLE_BYTES = 1024 * 1024
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _NEXT_EVENT = b"\n\ndata: "
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class EventTooLarge(Exception):
@@ -163,7 +164,8 @@ class EventDecoder:
             return
         if len(line) > self._max_event_bytes:
             raise EventTooLarge(events)
-        name, _, value = line.partition(b":")
+        # Proxies that join files leave marks in the middle, and a line not understood would be text lost.
+        name, _, value = line.removeprefix(_BYTE_ORDER_MARK).partition(b":")
         value = value.removeprefix(b" ")
         if not value or name not in (b"data", b"error"):
             self._skip(len(line) + 1, events)

@@ -28,6 +28,23 @@ async def test_azures_first_chunk_has_no_choices() -> None:
     assert outcome.reply.response_model == "m"
 
 
+async def test_of_several_answers_one_is_read() -> None:
+    def piece(index: int, text: str = "", finish: str | None = None) -> bytes:
+        return event({"choices": [{"index": index, "delta": {"content": text}, "finish_reason": finish}]})
+
+    both = event({"choices": [{"index": 1, "delta": {"content": "B"}}, {"index": 0, "delta": {"content": "A"}}]})
+    outcome = await answer_to(both, piece(1, "b", "length"), piece(0, "a"), piece(1, "b"), piece(0, "", "stop"), DONE)
+    assert outcome.text == "Aa"
+    assert outcome.reply.finish_reason is FinishReason.STOP
+
+
+async def test_an_answer_is_not_finished_because_another_is() -> None:
+    other = event({"choices": [{"index": 1, "delta": {"content": "b"}, "finish_reason": "stop"}]})
+    outcome = await answer_to(event({"choices": [{"index": 0, "delta": {"content": "a"}}]}), other, DONE)
+    assert outcome.error is not None
+    assert outcome.error.fault is UpstreamFault.TRUNCATED
+
+
 @pytest.mark.parametrize("index", [{}, {"index": None}])
 async def test_geminis_tool_calls_have_no_index_and_finish_with_stop(index: dict[str, None]) -> None:
     calls = [{**index, "id": f"c{n}", "function": {"name": "f", "arguments": "{}"}} for n in range(2)]

@@ -101,6 +101,8 @@ TABLE: list[tuple[str, int, Any, UpstreamFault]] = [
     ("422 Mistral", 422, {"object": "error", "message": {"detail": [{"msg": "x"}]}, "code": "3230"}, BAD_REQUEST),
     ("405", 405, b"", UpstreamFault.MODEL_NOT_FOUND),
     ("410", 410, error("gone"), UpstreamFault.MODEL_NOT_FOUND),
+    ("418", 418, b"", UpstreamFault.SERVER),
+    ("451", 451, b"", UpstreamFault.CONTENT_FILTER),
     ("424", 424, error("the model failed"), UpstreamFault.SERVER),
     ("498 Groq", 498, error("Flex tier capacity exceeded"), UpstreamFault.SERVER),
     ("499", 499, b"", UpstreamFault.SERVER),

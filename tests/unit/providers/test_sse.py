@@ -35,6 +35,11 @@ def test_line_ends_may_be_mixed() -> None:
     assert decoded(b"data: a\n\r\ndata: b\r\rdata: c\r\n\n") == [b"a", b"b", b"c"]
 
 
+def test_a_byte_order_mark_in_the_middle_loses_no_line() -> None:
+    mark = b"\xef\xbb\xbf"
+    assert decoded(mark + b"data: a\n\n" + mark + b"data: b\n\n") == [b"a", b"b"]
+
+
 def test_unicode_separators_do_not_end_a_line() -> None:
     payload = "one\u2028two\u0085three\u2029\x0b\x0c".encode()
     assert decoded(b"data: " + payload + b"\n\n") == [payload]
