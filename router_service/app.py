@@ -30,12 +30,11 @@ from router_service.rpc.server import GrpcServer
 from router_service.rpc.servicer import RouterServicer
 from router_service.rpc.tracing import TracingInterceptor
 from router_service.spend.catalogue import catalogue_facts
+from router_service.state import State
 from router_service.telemetry.setup import Telemetry
 
 logger = logging.getLogger("llmrouter")
 
-# There is no authentication yet, so the server listens on loopback only and everybody there is one tenant.
-_ONLY_TENANT = "default"
 
 # New objects before young ones are looked at, such collections before the middle-aged are, and those before all are.
 _COLLECT_AFTER = (5_000, 10, 20)
@@ -94,6 +93,7 @@ class Application:
         server = configuration.server if address is None else replace(configuration.server, address=address)
         self.settings = server
         self._providers = ProviderPool(configuration.providers)
+        self._state = State(configuration)
         self._telemetry = Telemetry(
             configuration.telemetry,
             version=version("llmrouter"),
@@ -108,15 +108,18 @@ class Application:
             receipts=ReceiptStore(server.receipts_kept),
             clock=Clock(monotonic=time.monotonic, wall=time.time),
             random=random.random,
+            limiter=self._state.limiter,
+            book=self._state.book,
         )
         self._telemetry.observe_health(self.engine.open_circuits)
         self._telemetry.observe_connections(self._providers.connections)
-        servicer = RouterServicer(self.engine, tenant_of=lambda _: _ONLY_TENANT)
+        servicer = RouterServicer(self.engine, identity_of=self._state.identify, accounts=self._state)
         self._server = GrpcServer(server, servicer, interceptors=[TracingInterceptor(self._telemetry)])
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
-        """Listen and serve; returns the port. Raises `CannotServe`."""
+        """Listen and serve; returns the port. Raises `CannotServe`, `StorageError` for a database that cannot be."""
+        await self._state.start()
         port = await self._server.start()
         self._watching = asyncio.create_task(self._holder.watch())
         self._telemetry.watch_loop()
@@ -133,6 +136,7 @@ class Application:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
         await self._providers.aclose()
+        await self._state.aclose()
         await self._telemetry.shutdown()
 
     async def serve(self) -> None:
@@ -182,8 +186,9 @@ class Application:
         """Put a reloaded configuration to use for new calls; all of it or, where a provider cannot be opened, none."""
         self._providers.update(configuration.providers)
         self.engine.use(self._runtime(configuration))
+        self._state.use(configuration)
         self._telemetry.set_features(configuration.features)
         current = self._holder.current
-        for section in ("server", "telemetry", "decision_tokens"):
+        for section in ("server", "telemetry", "decision_tokens", "storage", "ledger", "redis"):
             if getattr(configuration, section) != getattr(current, section):
                 logger.warning("changes under `%s` take effect at the next start", section)

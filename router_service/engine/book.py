@@ -61,10 +61,11 @@ class NoBook:
 
 
 class JournalBook:
-    """Records into the journal of this process."""
+    """Records into the journal of this process, of callers' labels those that the operator wants recorded."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, recorded_labels: frozenset[str] = frozenset()) -> None:
         self._journal = journal
+        self._recorded_labels = recorded_labels
 
     def admit(self) -> None:
         """Raises `Overloaded` where a new call could not be recorded."""
@@ -75,7 +76,13 @@ class JournalBook:
         """Written together with what follows it."""
         self._journal.operation(
             operation_opened(
-                call, decision, operation_id=operation_id, started_at=started_at, process=self._journal.process
+                call,
+                decision,
+                operation_id=operation_id,
+                started_at=started_at,
+                process=self._journal.process,
+                key_id=call.principal,
+                recorded_labels=self._recorded_labels,
             )
         )
 

@@ -98,6 +98,14 @@ class Usage:
     next_start: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """What an ended attempt used: tokens of input and output, and nano-USD; `None` where nobody knows."""
+
+    tokens: int | None
+    nano_usd: int | None
+
+
 class UsageReader:
     """Asks the ledger. Every method raises `StorageError`."""
 
@@ -126,6 +134,11 @@ class UsageReader:
             for row in rows
         ]
 
+    async def booked(self, attempt_id: str) -> Booked | None:
+        """What one attempt was booked with; `None` where it has no end yet."""
+        found = await self._database.fetch(_BOOKED, attempt_id)
+        return Booked(*found[0]) if found else None
+
     async def _rows(self, query: UsageQuery, by: tuple[UsageBy, ...]) -> list[UsageRow]:
         groups: dict[tuple[Value, ...], dict[str, int | None]] = {}
         for part in (_CALLS, _LATENCIES, _ATTEMPTS):
@@ -138,6 +151,13 @@ class UsageReader:
             for key, figures in groups.items()
             if figures.get("calls") or figures.get("attempts")
         ]
+
+
+_BOOKED = (
+    "SELECT CASE WHEN status = 'unbilled' THEN 0 ELSE input_tokens + output_tokens END, "
+    "CASE WHEN status = 'unbilled' THEN 0 ELSE cost_nano_usd END "
+    "FROM ledger_attempts WHERE attempt_id = $1 AND closed_by IS NOT NULL"
+)
 
 
 def _named(by: tuple[UsageBy, ...], key: tuple[Value, ...]) -> dict[UsageBy, str]:

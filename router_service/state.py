@@ -1,0 +1,192 @@
+"""What outlives a call: counters, records, keys. In this process alone, or shared with other replicas."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Sequence
+
+from router_service.config.configuration import Configuration, RedisSettings
+from router_service.domain.error import RouterError, StateUnavailable
+from router_service.domain.identity import Identity
+from router_service.domain.limit import MeterState, Period, SettledSpend, Subject
+from router_service.engine.book import Book, JournalBook, NoBook
+from router_service.identity.authenticator import Authenticator, open_authenticator
+from router_service.identity.clock import Clocks
+from router_service.ledger.audit import AuditEntry, AuditLog
+from router_service.ledger.keeping import LedgerKeeper, open_ledger_database
+from router_service.ledger.usage import Usage, UsageQuery, UsageReader
+from router_service.limits.limiter import Limiter
+from router_service.limits.local import LocalMeters
+from router_service.limits.meters import Meters
+from router_service.rpc.authentication import credentials_of
+from router_service.rpc.ports import Context
+from router_service.storage.database import Database, StorageError
+from router_service.storage.migrate import migrate
+
+logger = logging.getLogger("llmrouter")
+
+# How often holds whose owner died are looked for, and how long before counters that could not be rebuilt are again.
+_SWEEP_EVERY = 10.0
+_REBUILD_AGAIN = 5.0
+_LONGEST_PERIOD = {Period.HOUR: 3600.0, Period.DAY: 86400.0, Period.MONTH: 31 * 86400.0}
+
+
+class State:
+    """Everything of a configuration that is kept beyond a call. Make it inside a running event loop; `start` it before
+    calls come, `aclose` it after the last.
+
+    Raises `OSError` where the journal's folder cannot be used, `ImportError` where Redis' package is missing.
+    """
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._meters = self._open_meters(configuration.redis)
+        self.limiter = Limiter(configuration.limits, self._meters, wall=time.time)
+        settings = configuration.ledger
+        self._keeper = None if settings.folder is None else LedgerKeeper(settings.folder, settings)
+        self.book: Book = NoBook() if self._keeper is None else JournalBook(self._keeper.journal, settings.labels)
+        self._database: Database | None = None
+        self._authenticator: Authenticator | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Open what can be opened; what is away now is tried again later. Raises `StorageError` for what cannot be."""
+        configuration = self._configuration
+        if configuration.storage.url is not None or self._keeper is not None:
+            self._database = await open_ledger_database(configuration.storage, configuration.ledger)
+            await self._prepare(self._database)
+        self._authenticator = open_authenticator(
+            configuration.identity, self._database, clocks=Clocks(monotonic=time.monotonic, wall=time.time)
+        )
+        if self._keeper is not None and self._database is not None:
+            await self._keeper.start(self._database)
+        if configuration.redis is None:
+            await self._rebuild()
+        self._run(self._sweep())
+        await self.audit("configuration.start", after=configuration.fingerprint)
+
+    async def aclose(self) -> None:
+        """Bring to its end what is under way, as far as a few seconds allow."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.limiter.aclose()
+        if self._keeper is not None:
+            await self._keeper.aclose()
+        if self._authenticator is not None:
+            await self._authenticator.aclose()
+        if self._database is not None:
+            await self._database.aclose()
+
+    def use(self, configuration: Configuration) -> None:
+        """Go by a reloaded configuration: its limits, budgets and callers. Connections and folders stay."""
+        before, self._configuration = self._configuration, configuration
+        self.limiter.use(configuration.limits)
+        if self._authenticator is not None:
+            self._authenticator.use(configuration.identity)
+        self._run(self.audit("configuration.reload", before=before.fingerprint, after=configuration.fingerprint))
+
+    async def identify(self, context: Context) -> Identity:
+        """Who makes a call. Raises `RouterError` where the credentials do not hold."""
+        assert self._authenticator is not None
+        return await self._authenticator.authenticate(credentials_of(context))
+
+    async def usage(self, query: UsageQuery) -> Usage:
+        """What was used and what it cost. Raises `StateUnavailable`."""
+        if self._database is None:
+            raise StateUnavailable(
+                "Nothing is recorded here: give the router a `ledger` with a folder.", metadata={"state": "ledger"}
+            )
+        try:
+            return await UsageReader(self._database).usage(query)
+        except StorageError as error:
+            raise StateUnavailable(
+                "The ledger's database cannot be asked now. Try again.", metadata={"state": "ledger"}
+            ) from error
+
+    async def allowances(self, subject: Subject, model: str) -> Sequence[MeterState]:
+        """How a subject stands with limits and budgets. Raises `RouterError` where the counters are away."""
+        return await self.limiter.state(subject, model)
+
+    async def audit(self, action: str, *, before: str = "", after: str = "") -> None:
+        """Note what the operator did. A database that is away loses the note, and the log says so."""
+        if self._database is None:
+            return
+        entry = AuditEntry(
+            entry_id=secrets.token_hex(12),
+            at=time.time(),
+            actor="operator",
+            action=action,
+            subject=self._configuration.source,
+            before_fingerprint=before,
+            after_fingerprint=after,
+        )
+        try:
+            await AuditLog(self._database).add(entry)
+        except StorageError as error:
+            logger.warning("%s is not in the audit log: %s", action, error)
+
+    def _open_meters(self, settings: RedisSettings | None) -> Meters:
+        if settings is None:
+            return LocalMeters(time.monotonic, time.time)
+        # Extras: only those who configure Redis need its package.
+        from router_service.limits.guarded import GuardedMeters  # noqa: PLC0415
+        from router_service.limits.shared import SharedMeters  # noqa: PLC0415
+        from router_service.storage.redis import RedisConnection  # noqa: PLC0415
+
+        return GuardedMeters(
+            SharedMeters(RedisConnection(settings), on_new_data=self._rebuild),
+            local=lambda: LocalMeters(time.monotonic, time.time),
+            replicas=settings.replicas,
+            wall=time.time,
+        )
+
+    async def _prepare(self, database: Database) -> None:
+        try:
+            await migrate(database)
+        except StorageError as error:
+            logger.warning("the database is not ready, and will be prepared later: %s", error)
+
+    async def _rebuild(self) -> None:
+        """Raise the budgets' counters to what the ledger knows; they may have been lost with a process or a server."""
+        budgets = self._configuration.limits.budgets
+        if not budgets or self._database is None:
+            return
+        since = min(time.time() - _LONGEST_PERIOD.get(budget.period, time.time()) for budget in budgets)
+        try:
+            rows: list[SettledSpend] = await UsageReader(self._database).settled_spend(max(0.0, since))
+            await self.limiter.rebuild(rows)
+        except (StorageError, RouterError) as error:
+            logger.warning("budgets do not count what was spent before, and will be rebuilt: %s", error)
+            self._run(self._rebuild_later())
+
+    async def _rebuild_later(self) -> None:
+        await asyncio.sleep(_REBUILD_AGAIN)
+        await self._rebuild()
+
+    async def _sweep(self) -> None:
+        """Settle what dead routers held, with what the ledger has booked for it; else the reserve stands."""
+        while True:
+            await asyncio.sleep(_SWEEP_EVERY)
+            try:
+                for hold in await self.limiter.sweep():
+                    booked = None
+                    if self._database is not None:
+                        booked = await UsageReader(self._database).booked(hold.attempt_id)
+                    self.limiter.settle_lapsed(
+                        hold,
+                        tokens=None if booked is None else booked.tokens,
+                        nano_usd=None if booked is None else booked.nano_usd,
+                    )
+            except StorageError as error:
+                logger.warning("lapsed holds wait for the ledger: %s", error)
+            except Exception:
+                logger.exception("lapsed holds could not be swept")
+
+    def _run(self, work: object) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
