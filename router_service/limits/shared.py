@@ -84,9 +84,10 @@ class SharedMeters:
 
     async def _try(self, ident: str, charges: Sequence[Charge], lease: float, note: bytes) -> Taken:
         keys = [self._born_key, self._leases, *self._own_keys(ident), *(self._key(one) for one in charges)]
-        arguments: list[str | bytes | int] = [ident, round(lease * MICROSECONDS), note]
-        for meter, amount in charges:
-            arguments += (meter.kind.value, amount, meter.cap, meter.span, int(meter.enforced))
+        numbers = " ".join(
+            f"{meter.kind.value} {amount} {meter.cap} {meter.span} {int(meter.enforced)}" for meter, amount in charges
+        )
+        arguments: list[str | bytes | int] = [ident, round(lease * MICROSECONDS), note, numbers]
         try:
             answer = await self._redis.run(self._take, keys, arguments)
         except RedisAway as exc:
@@ -195,17 +196,17 @@ class SharedMeters:
                 self._batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
                 self._batches += 1
             keys = [self._writer, self._leases]
-            arguments: list[str | bytes | int] = [self._batches]
+            words: list[str] = []
             for settlement in self._batch:
                 keys += self._own_keys(settlement.ident)
-                arguments += (settlement.ident, int(settlement.lapsed), len(settlement.charges))
+                words.append(f"{settlement.ident} {int(settlement.lapsed)} {len(settlement.charges)}")
                 for charge in settlement.charges:
                     meter = charge.meter
                     keys.append(self._key(charge))
                     reserved = 0 if meter.kind is Kind.SLOTS else charge.amount
-                    arguments += (meter.kind.value, reserved, settlement.actual(charge), meter.span)
+                    words.append(f"{meter.kind.value} {reserved} {settlement.actual(charge)} {meter.span}")
             try:
-                await self._redis.run(self._settle, keys, arguments)
+                await self._redis.run(self._settle, keys, [self._batches, " ".join(words)])
             except RedisAway:
                 return  # the batch keeps its number; it is sent again once the server is back
             self._batch = []

@@ -1,14 +1,15 @@
 -- Settle a batch, once: a batch that was applied but whose answer was lost is sent again under the same number.
 -- KEYS: writer, leases, then per settlement: record, done, and a meter each.
--- ARGV: number of the batch, then per settlement: ident, lapsed, meters; and per meter: kind, reserved, actual, span.
+-- ARGV: number of the batch, words: per settlement ident, lapsed, meters; and per meter kind, reserved, actual, span.
 if tonumber(ARGV[1]) <= tonumber(redis.call('GET', KEYS[1]) or '0') then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', 7 * DAY)
 
-local key, argument = 3, 2
-while argument <= #ARGV do
-  local ident, lapsed, meters = ARGV[argument], ARGV[argument + 1] == '1', tonumber(ARGV[argument + 2])
+local words = split(ARGV[2])
+local key, word = 3, 1
+while word <= #words do
+  local ident, lapsed, meters = words[word], words[word + 1] == '1', tonumber(words[word + 2])
   local record, done = KEYS[key], KEYS[key + 1]
-  key, argument = key + 2, argument + 3
+  key, word = key + 2, word + 3
   local held, at, counts = redis.call('GET', record), now, true
   if held then
     at = tonumber(string.match(held, '^%d+'))
@@ -23,9 +24,9 @@ while argument <= #ARGV do
     redis.call('SET', done, '1', 'EX', DAY)
   end
   for _ = 1, meters do
-    local name, kind, reserved, actual = KEYS[key], tonumber(ARGV[argument]), ARGV[argument + 1], ARGV[argument + 2]
-    local span = tonumber(ARGV[argument + 3])
-    key, argument = key + 1, argument + 4
+    local name, kind, reserved, actual = KEYS[key], tonumber(words[word]), words[word + 1], words[word + 2]
+    local span = tonumber(words[word + 3])
+    key, word = key + 1, word + 4
     if kind == 1 then
       redis.call('ZREM', name, ident)
     elseif counts and kind == 0 then

@@ -1,10 +1,10 @@
 -- Charge all meters or, where one that is enforced has no room, none.
 -- KEYS: born, leases, record, done, then a meter each.
--- ARGV: ident, lease (us), note, then per meter: kind, amount, cap, span, enforced.
+-- ARGV: ident, lease (us), note, numbers: per meter kind, amount, cap, span, enforced.
 -- Answer: verdict (1 granted, 0 refused, 2 the ident is used up), now (us), born, then per meter: used, reserved, wait.
 -- A wait is in us; -1 is never, -2 is now, -3 the end of the period.
 local CONCURRENCY_WAIT = 1000000
-local ident, lease, note = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local ident, lease, note, numbers = ARGV[1], tonumber(ARGV[2]), ARGV[3], split(ARGV[4])
 local born = redis.call('GET', KEYS[1]) or ''
 
 if redis.call('EXISTS', KEYS[4]) == 1 then return {2, now, born} end
@@ -12,9 +12,9 @@ local again = lease > 0 and redis.call('EXISTS', KEYS[3]) == 1
 
 local answer, refused = {1, now, born}, false
 for place = 5, #KEYS do
-  local key, base = KEYS[place], 4 + (place - 5) * 5
-  local kind, amount, cap = tonumber(ARGV[base]), tonumber(ARGV[base + 1]), tonumber(ARGV[base + 2])
-  local span, enforced = tonumber(ARGV[base + 3]), ARGV[base + 4] == '1'
+  local key, base = KEYS[place], 1 + (place - 5) * 5
+  local kind, amount, cap = tonumber(numbers[base]), tonumber(numbers[base + 1]), tonumber(numbers[base + 2])
+  local span, enforced = tonumber(numbers[base + 3]), numbers[base + 4] == '1'
   local used, reserved, wait = 0, 0, -2
   if kind == 0 then
     local width = math.floor(span / BUCKETS)
@@ -68,8 +68,8 @@ if refused then
 end
 
 for place = 5, #KEYS do
-  local key, base = KEYS[place], 4 + (place - 5) * 5
-  local kind, amount, span = tonumber(ARGV[base]), ARGV[base + 1], tonumber(ARGV[base + 3])
+  local key, base = KEYS[place], 1 + (place - 5) * 5
+  local kind, amount, span = tonumber(numbers[base]), numbers[base + 1], tonumber(numbers[base + 3])
   if amount ~= '0' then
     if kind == 0 then
       redis.call('HINCRBY', key, whole(math.floor(now / math.floor(span / BUCKETS))), amount)
