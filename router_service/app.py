@@ -108,7 +108,8 @@ class Application:
             receipts=ReceiptStore(server.receipts_kept),
             clock=Clock(monotonic=time.monotonic, wall=time.time),
             random=random.random,
-            limiter=self._state.limiter,
+            limiter=self._state.limits.limiter,
+            rates=self._state.limits.rates,
             book=self._state.book,
         )
         self._telemetry.observe_health(self.engine.open_circuits)

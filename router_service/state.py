@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Sequence
 
-from router_service.config.configuration import Configuration, RedisSettings
+from router_service.config.configuration import Configuration
 from router_service.domain.error import RouterError, StateUnavailable
 from router_service.domain.identity import Identity
 from router_service.domain.limit import MeterState, Period, SettledSpend, Subject
@@ -18,9 +18,7 @@ from router_service.identity.clock import Clocks
 from router_service.ledger.audit import AuditEntry, AuditLog
 from router_service.ledger.keeping import LedgerKeeper, open_ledger_database
 from router_service.ledger.usage import Usage, UsageQuery, UsageReader
-from router_service.limits.limiter import Limiter
-from router_service.limits.local import LocalMeters
-from router_service.limits.meters import Meters
+from router_service.limits.opening import open_limits
 from router_service.rpc.authentication import credentials_of
 from router_service.rpc.ports import Context
 from router_service.storage.database import Database, StorageError
@@ -38,13 +36,14 @@ class State:
     """Everything of a configuration that is kept beyond a call. Make it inside a running event loop; `start` it before
     calls come, `aclose` it after the last.
 
-    Raises `OSError` where the journal's folder cannot be used, `ImportError` where Redis' package is missing.
+    Raises `OSError` where the journal's folder cannot be used, `RedisNotInstalled` where Redis' client is missing.
     """
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
-        self._meters = self._open_meters(configuration.redis)
-        self.limiter = Limiter(configuration.limits, self._meters, wall=time.time)
+        self.limits = open_limits(
+            configuration.limits, configuration.deployment_rates, configuration.redis, on_new_data=self._rebuild
+        )
         settings = configuration.ledger
         self._keeper = None if settings.folder is None else LedgerKeeper(settings.folder, settings)
         self.book: Book = NoBook() if self._keeper is None else JournalBook(self._keeper.journal, settings.labels)
@@ -66,6 +65,7 @@ class State:
         if configuration.redis is None:
             await self._rebuild()
         self._run(self._sweep())
+        self._run(self.limits.exchange_rates())
         await self.audit("configuration.start", after=configuration.fingerprint)
 
     async def aclose(self) -> None:
@@ -73,7 +73,7 @@ class State:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.limiter.aclose()
+        await self.limits.aclose()
         if self._keeper is not None:
             await self._keeper.aclose()
         if self._authenticator is not None:
@@ -84,7 +84,7 @@ class State:
     def use(self, configuration: Configuration) -> None:
         """Go by a reloaded configuration: its limits, budgets and callers. Connections and folders stay."""
         before, self._configuration = self._configuration, configuration
-        self.limiter.use(configuration.limits)
+        self.limits.use(configuration.limits, configuration.deployment_rates)
         if self._authenticator is not None:
             self._authenticator.use(configuration.identity)
         self._run(self.audit("configuration.reload", before=before.fingerprint, after=configuration.fingerprint))
@@ -109,7 +109,7 @@ class State:
 
     async def allowances(self, subject: Subject, model: str) -> Sequence[MeterState]:
         """How a subject stands with limits and budgets. Raises `RouterError` where the counters are away."""
-        return await self.limiter.state(subject, model)
+        return await self.limits.limiter.state(subject, model)
 
     async def audit(self, action: str, *, before: str = "", after: str = "") -> None:
         """Note what the operator did. A database that is away loses the note, and the log says so."""
@@ -129,21 +129,6 @@ class State:
         except StorageError as error:
             logger.warning("%s is not in the audit log: %s", action, error)
 
-    def _open_meters(self, settings: RedisSettings | None) -> Meters:
-        if settings is None:
-            return LocalMeters(time.monotonic, time.time)
-        # Extras: only those who configure Redis need its package.
-        from router_service.limits.guarded import GuardedMeters  # noqa: PLC0415
-        from router_service.limits.shared import SharedMeters  # noqa: PLC0415
-        from router_service.storage.redis import RedisConnection  # noqa: PLC0415
-
-        return GuardedMeters(
-            SharedMeters(RedisConnection(settings), on_new_data=self._rebuild),
-            local=lambda: LocalMeters(time.monotonic, time.time),
-            replicas=settings.replicas,
-            wall=time.time,
-        )
-
     async def _prepare(self, database: Database) -> None:
         try:
             await migrate(database)
@@ -158,7 +143,7 @@ class State:
         since = min(time.time() - _LONGEST_PERIOD.get(budget.period, time.time()) for budget in budgets)
         try:
             rows: list[SettledSpend] = await UsageReader(self._database).settled_spend(max(0.0, since))
-            await self.limiter.rebuild(rows)
+            await self.limits.limiter.rebuild(rows)
         except (StorageError, RouterError) as error:
             logger.warning("budgets do not count what was spent before, and will be rebuilt: %s", error)
             self._run(self._rebuild_later())
@@ -172,11 +157,11 @@ class State:
         while True:
             await asyncio.sleep(_SWEEP_EVERY)
             try:
-                for hold in await self.limiter.sweep():
+                for hold in await self.limits.limiter.sweep():
                     booked = None
                     if self._database is not None:
                         booked = await UsageReader(self._database).booked(hold.attempt_id)
-                    self.limiter.settle_lapsed(
+                    self.limits.limiter.settle_lapsed(
                         hold,
                         tokens=None if booked is None else booked.tokens,
                         nano_usd=None if booked is None else booked.nano_usd,

@@ -14,6 +14,7 @@ from router_service.domain.money import Billed, Usage
 from router_service.domain.policy import Recovery
 from router_service.domain.receipt import Attempt, AttemptOutcome, AttemptReason
 from router_service.domain.upstream import Provider, Reply, UpstreamRequest
+from router_service.engine.charges import Reserve
 from router_service.engine.continuation import Continuation
 from router_service.engine.deadline import AttemptBudget, plan_attempt
 from router_service.engine.health import HealthBook
@@ -21,7 +22,6 @@ from router_service.engine.hedge import Claim
 from router_service.engine.run import Answered, CallRun
 from router_service.engine.taxonomy import TAXONOMY
 from router_service.engine.watchdog import Watchdog
-from router_service.limits.limiter import Hold
 from router_service.routing.tokens import estimate_text_tokens
 from router_service.spend.cost import attempt_cost
 
@@ -39,7 +39,7 @@ class _Progress:
     started_at: float
     began: float
     max_output_tokens: int | None
-    hold: Hold | None = None
+    reserve: Reserve | None = None
     continues: int = 0
     continuation: Continuation | None = None
     first_output_at: float | None = None
@@ -74,11 +74,11 @@ class Attempts:
         number = run.next_number()
         output_limit = _output_limit(candidate, prefix)
         try:
-            hold = await _hold(run, candidate, number, output_limit)
+            reserve = await _reserve(run, candidate, number, output_limit)
         except BaseException:
             run.give_back(number)
             raise
-        progress = _begin(run, number, reason, prefix, output_limit, hold)
+        progress = _begin(run, number, reason, prefix, output_limit, reserve)
         started = AttemptStarted(
             number=progress.number,
             attempt_id=progress.attempt_id,
@@ -93,8 +93,8 @@ class Attempts:
             # Nothing waits from here on: what is intended is either recorded as ended, or the process died.
             run.intend(started)
         except BaseException:
-            if run.charges is not None and hold is not None:
-                run.charges.give_back(hold)
+            if run.charges is not None and reserve is not None:
+                run.charges.give_back(reserve)
             raise
         dispatch = self._health.dispatched(deployment.id)
         reply = Reply()
@@ -235,8 +235,8 @@ class Attempts:
             continues=progress.continues,
         )
         run.attempted(attempt)
-        if run.charges is not None and progress.hold is not None:
-            run.charges.settle(progress.hold, attempt)
+        if run.charges is not None and progress.reserve is not None:
+            run.charges.settle(progress.reserve, attempt)
         return attempt
 
 
@@ -250,7 +250,7 @@ def _output_limit(candidate: Candidate, prefix: str) -> int | None:
     return applied if applied is None or not prefix else max(1, applied - estimate_text_tokens(prefix))
 
 
-async def _hold(run: CallRun, candidate: Candidate, number: int, output_limit: int | None) -> Hold | None:
+async def _reserve(run: CallRun, candidate: Candidate, number: int, output_limit: int | None) -> Reserve | None:
     if run.charges is None or run.decision is None:
         return None
     return await run.charges.hold(
@@ -262,7 +262,7 @@ async def _hold(run: CallRun, candidate: Candidate, number: int, output_limit: i
 
 
 def _begin(
-    run: CallRun, number: int, reason: AttemptReason, prefix: str, output_limit: int | None, hold: Hold | None
+    run: CallRun, number: int, reason: AttemptReason, prefix: str, output_limit: int | None, reserve: Reserve | None
 ) -> _Progress:
     """An attempt that begins now."""
     progress = _Progress(
@@ -272,7 +272,7 @@ def _begin(
         started_at=run.clock.wall(),
         began=run.clock.monotonic(),
         max_output_tokens=output_limit,
-        hold=hold,
+        reserve=reserve,
     )
     if prefix:
         progress.continues = run.transcript.last

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from router_service.domain.call import Call
 from router_service.domain.decision import Candidate
@@ -12,6 +13,7 @@ from router_service.domain.money import CostStatus, Usage
 from router_service.domain.receipt import Attempt
 from router_service.limits.limiter import Entry, Hold, Limiter
 from router_service.limits.local import LocalMeters
+from router_service.limits.rates import DeploymentRates, Flight
 from router_service.spend.cost import cost
 
 # What is held for an answer whose length nobody bounds, in tokens. A longer one overspends by the rest.
@@ -22,11 +24,20 @@ _INPUT_MARGIN = 1.25
 _GONE_AFTER = 60.0
 
 
-class Charges:
-    """One call's. `leave` it however it ends; `settle` every hold. Neither waits nor fails."""
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """What one attempt holds: on limits and budgets, and of what its provider allows."""
 
-    def __init__(self, limiter: Limiter, entry: Entry, lease: float) -> None:
+    hold: Hold
+    flight: Flight | None
+
+
+class Charges:
+    """One call's. `leave` it however it ends; `settle` every reserve. Neither waits nor fails."""
+
+    def __init__(self, limiter: Limiter, rates: DeploymentRates, entry: Entry, lease: float) -> None:
         self._limiter = limiter
+        self._rates = rates
         self._entry = entry
         self._lease = lease
 
@@ -42,37 +53,43 @@ class Charges:
 
     async def hold(
         self, candidate: Candidate, attempt_id: str, *, input_tokens: int, max_output_tokens: int | None
-    ) -> Hold:
+    ) -> Reserve:
         """Reserve what an attempt may use at most, on every limit and budget it touches. Raises `RouterError`."""
         usage = Usage(
             input_tokens=math.ceil(input_tokens * _INPUT_MARGIN),
             output_tokens=_UNBOUNDED_OUTPUT if max_output_tokens is None else max_output_tokens,
         )
         deployment = candidate.deployment
-        return await self._limiter.hold(
+        tokens = usage.input_tokens + usage.output_tokens
+        hold = await self._limiter.hold(
             self._entry,
             model=deployment.model,
-            tokens=usage.input_tokens + usage.output_tokens,
+            tokens=tokens,
             nano_usd=0 if deployment.price is None else cost(usage, deployment.price).total,
             attempt_id=attempt_id,
             lease=self._lease,
         )
+        flight = self._rates.dispatched(deployment.id, tokens) if self._rates.limits(deployment.id) else None
+        return Reserve(hold, flight)
 
-    def settle(self, hold: Hold, attempt: Attempt) -> None:
+    def settle(self, reserve: Reserve, attempt: Attempt) -> None:
         """Replace the reserve by what the attempt used; where nobody knows, the reserve stands."""
         if attempt.cost_status is CostStatus.UNBILLED:
-            self._limiter.settle(hold, tokens=0, nano_usd=0)
+            self.give_back(reserve)
             return
         usage = attempt.usage if attempt.cost_status is not CostStatus.INDETERMINATE else None
-        self._limiter.settle(
-            hold,
-            tokens=None if usage is None else usage.input_tokens + usage.output_tokens,
-            nano_usd=None if attempt.cost is None else attempt.cost.total,
-        )
+        tokens = None if usage is None else usage.input_tokens + usage.output_tokens
+        nano_usd = None if attempt.cost is None else attempt.cost.total
+        self._settle(reserve, tokens, nano_usd)
 
-    def give_back(self, hold: Hold) -> None:
-        """Nothing of it was used: the attempt was not made."""
-        self._limiter.settle(hold, tokens=0, nano_usd=0)
+    def give_back(self, reserve: Reserve) -> None:
+        """Nothing of it was used: the attempt was not made, or not billed."""
+        self._settle(reserve, 0, 0)
+
+    def _settle(self, reserve: Reserve, tokens: int | None, nano_usd: int | None) -> None:
+        self._limiter.settle(reserve.hold, tokens=tokens, nano_usd=nano_usd)
+        if reserve.flight is not None:
+            self._rates.landed(reserve.flight, tokens)
 
     def leave(self) -> None:
         """The call is over."""
@@ -84,8 +101,8 @@ def unlimited(monotonic: Callable[[], float], wall: Callable[[], float]) -> Limi
     return Limiter(LimitRules(), LocalMeters(monotonic, wall), wall=wall)
 
 
-async def enter(limiter: Limiter, call: Call, time_left: float) -> Charges:
+async def enter(limiter: Limiter, rates: DeploymentRates, call: Call, time_left: float) -> Charges:
     """Let a call in that has so many seconds left. Raises `RouterError` where a limit has no room for it."""
     lease = max(0.0, time_left) + _GONE_AFTER
     subject = Subject(tenant=call.tenant, key=call.principal, feature=call.caller.feature, tier=call.caller.tier)
-    return Charges(limiter, await limiter.enter(subject, lease=lease), lease)
+    return Charges(limiter, rates, await limiter.enter(subject, lease=lease), lease)

@@ -31,6 +31,7 @@ from router_service.engine.retry_budget import RetryBudgets
 from router_service.engine.run import Answered, CallRun, Clock
 from router_service.engine.token import TokenSigner
 from router_service.limits.limiter import Limiter
+from router_service.limits.rates import DeploymentRates
 from router_service.routing.assess import assess
 from router_service.routing.decide import decide
 from router_service.routing.table import RoutingTable
@@ -69,6 +70,7 @@ class Engine:
         clock: Clock,
         random: Callable[[], float],
         limiter: Limiter | None = None,
+        rates: DeploymentRates | None = None,
         book: Book | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -79,6 +81,7 @@ class Engine:
         self._clock = clock
         self._random = random
         self._limiter = limiter or unlimited(clock.monotonic, clock.wall)
+        self._rates = rates or DeploymentRates({}, clock.monotonic)
         self._book: Book = book or NoBook()
         self._sleep = sleep
         self._observations = Observations()
@@ -146,7 +149,7 @@ class Engine:
         call = permitted_call(call, runtime.table)
         run = self._begin(call, runtime, emit, self._book)
         try:
-            charges = run.charges = await enter(self._limiter, call, run.time_left())
+            charges = run.charges = await enter(self._limiter, self._rates, call, run.time_left())
             await run.decided(await self._decide(call, runtime, prefer_cheaper=charges.prefers_cheaper))
             answered = await self._answer(run, runtime)
         except asyncio.CancelledError:
@@ -183,6 +186,7 @@ class Engine:
             expected_output=self._observations.expected_output,
             conversation_deployment=self._observations.conversation_deployment(call),
             prefer_cheaper=prefer_cheaper,
+            saturated=self._rates.saturated(signals.input_tokens),
         )
         decision = decide(call, signals, table, world)
         if call.wishes.decision_token:

@@ -63,6 +63,10 @@ class DeploymentRates:
         """Go by these rates; counts stay."""
         self._rates = rates
 
+    def limits(self, deployment: str) -> bool:
+        """Whether anything is said of this deployment, so that its attempts are worth counting."""
+        return deployment in self._rates
+
     def saturated(self, tokens: int = 0) -> Mapping[str, float]:
         """The deployments that have no room for a call of so many tokens (input and output ceiling), and the seconds
         until they have."""

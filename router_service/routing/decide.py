@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from router_service.domain.call import Call
@@ -15,6 +15,7 @@ from router_service.routing.eligible import (
     Ceiling,
     forbidden,
     foreign,
+    full,
     last_resorts,
     least_ceiling,
     origins,
@@ -27,7 +28,7 @@ from router_service.routing.rank import estimated_cost, kept_first, ranked, slow
 from router_service.routing.table import RoutingTable
 from router_service.routing.tokens import estimate_messages_tokens
 from router_service.routing.words import in_words
-from router_service.routing.world import Cooling, World
+from router_service.routing.world import World
 
 # Where neither experience nor a limit says how long the answer will be.
 _TYPICAL_OUTPUT_TOKENS = 400
@@ -72,7 +73,7 @@ def decide(call: Call, signals: Signals, table: RoutingTable, world: World) -> D
         asked=asked,
         ceiling=least_ceiling(wishes.max_cost_nano_usd, rule, policy),
     )
-    eligible, rejections = _at_home_and_well(found, _homes(call, found), world.cooling)
+    eligible, rejections = _at_home_and_well(found, _homes(call, found), world)
     if not eligible:
         raise _nobody_left(choice, rejections)
 
@@ -171,18 +172,22 @@ def _priced_and_fit(
 
 
 def _at_home_and_well(
-    found: Sequence[Candidate | Rejection], homes: frozenset[str], cooling: Mapping[str, Cooling]
+    found: Sequence[Candidate | Rejection], homes: frozenset[str], world: World
 ) -> tuple[list[Candidate], list[Rejection]]:
     """Who may serve now. Health is judged last: rejected for it means that the deployment would do otherwise."""
     eligible: list[Candidate] = []
     rejections: list[Rejection] = []
-    spared = last_resorts([one.deployment.id for one in found if _at_home(one, homes)], cooling) if cooling else ()
+    cooling, saturated = world.cooling, world.saturated
+    pool = [one.deployment.id for one in found if _at_home(one, homes) and one.deployment.id not in saturated]
+    spared = last_resorts(pool, cooling) if cooling else ()
     for result in found:
         name = result.deployment.id
         if isinstance(result, Rejection):
             rejections.append(result)
         elif not _at_home(result, homes):
             rejections.append(foreign(result.deployment, homes))
+        elif name in saturated:
+            rejections.append(full(result.deployment, saturated[name]))
         elif name in spared:
             eligible.append(replace(result, last_resort=True))
         elif name in cooling:

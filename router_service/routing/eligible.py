@@ -125,6 +125,16 @@ def unwell(deployment: Deployment, cooling: Cooling) -> Rejection:
     )
 
 
+def full(deployment: Deployment, seconds: float) -> Rejection:
+    """The provider's own rate for the deployment is used up: asking now would only bring a 429."""
+    return Rejection(
+        deployment=deployment,
+        reason=RejectionReason.SATURATED,
+        detail=f"its provider allows no more for {seconds:.1f} s",
+        retry_after=seconds,
+    )
+
+
 def last_resorts(pool: Sequence[str], cooling: Mapping[str, Cooling]) -> frozenset[str]:
     """The deployments of `pool` that are asked although they cool down: those back soonest.
 

@@ -24,7 +24,8 @@ class World:
     """Health and experience. `cooling` and `first_token_latency` (rolling mean, in seconds) are by deployment id,
     `expected_output` (rolling mean, in tokens) is by feature. `conversation_deployment` is the id of the deployment
     that served this conversation's last turn, `None` where there is none. `prefer_cheaper` says that a budget is spent
-    so far that cost comes before the rule's order.
+    so far that cost comes before the rule's order. `saturated` are deployments whose provider allows no more now, with
+    the seconds until it does.
     """
 
     cooling: Mapping[str, Cooling] = field(default_factory=dict)
@@ -32,3 +33,4 @@ class World:
     expected_output: Mapping[str, float] = field(default_factory=dict)
     conversation_deployment: str | None = None
     prefer_cheaper: bool = False
+    saturated: Mapping[str, float] = field(default_factory=dict)
