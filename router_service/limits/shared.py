@@ -28,6 +28,8 @@ from router_service.storage.redis import RedisAway, RedisConnection
 logger = logging.getLogger(__name__)
 
 _BATCH = 64
+# How long settlements wait for others to share a round trip with, in seconds.
+_GATHER = 0.002
 _MOST_WAITING = 200_000
 _MOST_SWEPT = 1000
 _FITS = -2
@@ -64,6 +66,7 @@ class SharedMeters:
         self._batch: list[Settlement] = []
         self._batches = 0
         self._flushing: asyncio.Task[None] | None = None
+        self._planned: asyncio.TimerHandle | None = None
         self._born: bytes | None = None
         self._greeting: asyncio.Task[None] | None = None
         self._dropped = 0
@@ -105,8 +108,12 @@ class SharedMeters:
             if self._dropped % 1000 == 1:
                 logger.error("%d settlements dropped: redis is away too long; rebuild from the ledger", self._dropped)
         self._queue.append(settlement)
-        if self._redis.available:
+        if not self._redis.available:
+            return
+        if len(self._queue) >= _BATCH:
             self._start_flushing()
+        elif self._planned is None:
+            self._planned = asyncio.get_running_loop().call_later(_GATHER, self._start_flushing)
 
     async def flush(self) -> None:
         """Wait until the server has all settlements, or is away."""
@@ -136,6 +143,8 @@ class SharedMeters:
     async def aclose(self) -> None:
         if self.waiting and self._redis.available:
             await asyncio.wait({self._start_flushing()}, timeout=1.0)
+        if self._planned is not None:
+            self._planned.cancel()
         tasks = [task for task in (self._flushing, self._greeting) if task is not None]
         for task in tasks:
             task.cancel()
@@ -186,6 +195,9 @@ class SharedMeters:
             logger.exception("budgets could not be rebuilt from the ledger; this is tried again at the next call")
 
     def _start_flushing(self) -> asyncio.Task[None]:
+        if self._planned is not None:
+            self._planned.cancel()
+            self._planned = None
         if self._flushing is None or self._flushing.done():
             self._flushing = asyncio.create_task(self._flush())
         return self._flushing
