@@ -101,25 +101,29 @@ class HealthBook:
             return
         breaker = self._breakers.setdefault(dispatch.deployment, _Breaker())
         breaker.failures += 1
-        if ejection is Ejection.FAILURE and breaker.failures < _FAILURES_TO_OPEN and not breaker.openings:
-            return
         now = self._clock()
+        concluded = self._concluded(breaker, ejection, dispatch, now)
+        # What the provider says goes before what we conclude: of its rate alone, of anything else if it is longer.
+        told = error.retry_after or 0.0
+        if ejection is Ejection.RATE and error.retry_after is not None:
+            concluded = 0.0
+        until = now + min(max(told, concluded), _LONGEST_COOLDOWN)
+        if until > max(now, breaker.open_until):  # a new cooldown never shortens the one in force
+            breaker.open_until, breaker.opened_at = until, now
+            breaker.reason, breaker.ejection = error.error_type, ejection
+            breaker.is_guess = ejection in _CONCLUDED and concluded > told
+
+    def _concluded(self, breaker: _Breaker, ejection: Ejection, dispatch: Dispatch, now: float) -> float:
+        """For how many seconds the failure, and those before it, speak for leaving the deployment alone."""
+        if ejection is Ejection.FAILURE and breaker.failures < _FAILURES_TO_OPEN and not breaker.openings:
+            return 0.0
         # Only a failed probe lengthens the cooldown: attempts that were under way, retries and late fallbacks say
         # nothing new.
         if dispatch.probes or not breaker.openings:
             breaker.openings += 1
-        is_told = ejection is Ejection.RATE and error.retry_after is not None
-        if error.retry_after is not None and is_told:
-            seconds = error.retry_after
         elif breaker.open_until > now and ejection is Ejection.FAILURE:
-            return
-        else:
-            seconds = _COOLDOWN[ejection] * 2 ** min(breaker.openings - 1, 8)
-        until = now + min(seconds, _LONGEST_COOLDOWN)
-        if until > breaker.open_until:  # a new cooldown never shortens the one in force
-            breaker.open_until, breaker.opened_at = until, now
-            breaker.reason, breaker.ejection = error.error_type, ejection
-            breaker.is_guess = ejection in _CONCLUDED and not is_told
+            return 0.0
+        return _COOLDOWN[ejection] * 2 ** min(breaker.openings - 1, 8)
 
     def forgive_credentials(self, deployments: frozenset[str]) -> None:
         """Drop cooldowns that refused or exhausted credentials caused: a reload brought new ones."""

@@ -83,6 +83,9 @@ def may_retry(error: UpstreamError, tries: int) -> bool:
     if error.retryable is False:
         return False
     retry = TAXONOMY[error.fault].retry
+    if error.retryable and error.fault is UpstreamFault.BAD_REQUEST:
+        # An unusual status that the provider itself says will pass; of keys and models it cannot know better than we.
+        retry = Retry.ONCE
     return retry is Retry.YES or (retry is Retry.ONCE and tries == 1)
 
 

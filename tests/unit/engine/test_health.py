@@ -166,3 +166,24 @@ def test_a_conclusion_from_failures_is_a_guess_and_the_providers_word_is_none(bo
     fail(book, fault(UpstreamFault.QUOTA, status=429), deployment="used-up")
     guesses = {name for name, cooling in book.cooling().items() if cooling.is_guess}
     assert guesses == {"failing", "limited"}
+
+
+def test_a_hint_is_obeyed_whatever_it_comes_with(book, clock):
+    fail(book, fault(UpstreamFault.SERVER, status=503, retry_after=30.0))
+    assert book.cooling()["a"].seconds == pytest.approx(30)
+    assert not book.cooling()["a"].is_guess
+    clock.now += 31
+    assert not book.is_open("a")
+    fail(book, fault(UpstreamFault.SERVER, status=503))
+    assert not book.is_open("a")  # one failure is none to conclude from
+
+
+def test_short_hints_do_not_keep_failures_from_opening_the_breaker(book):
+    fail(book, fault(UpstreamFault.SERVER, status=503, retry_after=0.05), times=5)
+    assert book.cooling()["a"].seconds == pytest.approx(10)
+    assert book.cooling()["a"].is_guess
+
+
+def test_a_quota_rests_for_as_long_as_the_provider_says_if_that_is_longer(book):
+    fail(book, fault(UpstreamFault.QUOTA, status=429, retry_after=800.0))
+    assert book.cooling()["a"].seconds == pytest.approx(800)

@@ -58,3 +58,10 @@ def test_a_refused_field_falls_back_only_where_another_dialect_may_take_it():
 def test_a_filtered_prompt_falls_back_where_the_policy_says_so():
     error = UpstreamError(F.CONTENT_FILTER, "filtered")
     assert may_fall_back(error, on_content_filter=True)
+
+
+def test_a_provider_may_say_that_an_unusual_refusal_will_pass():
+    told = UpstreamError(F.BAD_REQUEST, "it failed", status=418, retryable=True)
+    assert may_retry(told, 1)
+    assert not may_retry(told, 2)
+    assert not may_retry(UpstreamError(F.AUTH, "it failed", status=401, retryable=True), 1)
