@@ -115,7 +115,12 @@ class Application:
         self._telemetry.observe_health(self.engine.open_circuits)
         self._telemetry.observe_connections(self._providers.connections)
         servicer = RouterServicer(self.engine, identity_of=self._state.identify, accounts=self._state)
-        self._server = GrpcServer(server, servicer, interceptors=[TracingInterceptor(self._telemetry)])
+        self._server = GrpcServer(
+            server,
+            servicer,
+            identity=configuration.identity,
+            interceptors=[TracingInterceptor(self._telemetry)],
+        )
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -105,7 +106,8 @@ def _client(address: str, ca_file: Path | None) -> Iterator[Client]:
     """A client whose errors end the command with a sentence instead of a traceback."""
     tls = _trusting(ca_file) if ca_file else None
     try:
-        with Client.connect(address, tls=tls) as client:
+        # From the environment only: arguments are seen by everybody on the machine.
+        with Client.connect(address, tls=tls, api_key=os.environ.get("LLMROUTER_API_KEY") or None) as client:
             yield client
     except RouterError as error:
         end("\n".join(_explained(error, address, tls=tls is not None)), FAILED)

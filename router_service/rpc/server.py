@@ -14,7 +14,8 @@ from grpc_reflection.v1alpha import reflection
 
 from llmrouter.v1 import router_service_pb2_grpc
 from router_service.config.configuration import ServerSettings
-from router_service.rpc.address import CannotServe, check_address
+from router_service.config.identity import EVERYBODY, IdentitySettings
+from router_service.rpc.address import CannotServe, check_address, exposure, is_local
 from router_service.rpc.admission import Admission
 from router_service.rpc.catch_all import CatchAll
 from router_service.rpc.handlers import Layers
@@ -46,13 +47,16 @@ _LONGEST_WAIT_FOR_QUIET = 5.0
 _FLUSH = 0.5
 _ACCOUNTING = 5.0
 
+_UNKNOWN_CALLERS = IdentitySettings(anonymous=EVERYBODY)
+
 Sleep = Callable[[float], Awaitable[None]]
 
 
 class GrpcServer:
     """One server in the running event loop.
 
-    `interceptors` come before the router's own and so see every call's final status.
+    `interceptors` come before the router's own and so see every call's final status. `identity` says whether callers
+    are known, without which it serves on loopback only.
     """
 
     def __init__(
@@ -60,10 +64,12 @@ class GrpcServer:
         settings: ServerSettings,
         servicer: RouterServicer,
         *,
+        identity: IdentitySettings = _UNKNOWN_CALLERS,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._settings = settings
+        self._identity = identity
         self._sleep = sleep
         self._health = Health([SERVICE])
         self._admission = Admission(
@@ -77,8 +83,7 @@ class GrpcServer:
         )
         router_service_pb2_grpc.add_RouterServiceServicer_to_server(servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        # None means on, where only this machine can see it: nothing else is served so far.
-        if settings.reflection is not False:
+        if _reflects(settings):
             names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
 
@@ -90,7 +95,10 @@ class GrpcServer:
     async def start(self) -> int:
         """Listen and serve; return the port. Raises `CannotServe`."""
         settings = self._settings
-        check_address(settings.address)
+        identity = self._identity
+        check_address(settings.address, authenticated=identity.authenticates, anonymous=identity.anonymous is not None)
+        if warning := exposure(settings.address, tls=settings.tls is not None):
+            logger.warning(warning)
         _check_unix_socket(settings.address)
         try:
             if settings.tls is None:
@@ -178,6 +186,15 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
 
 def _milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+def _reflects(settings: ServerSettings) -> bool:
+    if settings.reflection is not None:
+        return settings.reflection
+    try:
+        return is_local(settings.address)
+    except CannotServe:
+        return False
 
 
 def _check_unix_socket(address: str) -> None:
