@@ -111,10 +111,7 @@ class Limiter:
         """
         # Not the attempt's id: a refused attempt may be made elsewhere under the same.
         subject, ident = entry.subject, self._ident()
-        charges = []
-        for meter in self._plan.attempt(subject, model):
-            amount = nano_usd if meter.kind is Kind.SPEND else tokens if meter.counts_tokens else 1
-            charges.append(Charge(meter, amount))
+        charges = self._charges(subject, model, tokens, nano_usd)
         if charges:
             spends = any(charge.meter.kind is Kind.SPEND for charge in charges)
             note = _note(attempt_id, subject, model, tokens, nano_usd) if spends else b""
@@ -172,10 +169,7 @@ class Limiter:
 
     def settle_lapsed(self, hold: LapsedHold, *, tokens: int | None, nano_usd: int | None) -> None:
         """Settle a swept hold with what the ledger has booked for it; counts only if nobody has settled it yet."""
-        charges = []
-        for meter in self._plan.attempt(hold.subject, hold.model):
-            amount = hold.nano_usd if meter.kind is Kind.SPEND else hold.tokens if meter.counts_tokens else 1
-            charges.append(Charge(meter, amount))
+        charges = self._charges(hold.subject, hold.model, hold.tokens, hold.nano_usd)
         self._meters.settle(Settlement(hold.ident, charges, tokens, nano_usd, lapsed=True))
 
     async def rebuild(self, rows: Iterable[SettledSpend]) -> None:
@@ -199,6 +193,12 @@ class Limiter:
     async def aclose(self) -> None:
         """Bring settlements under way to their end; at most a second."""
         await self._meters.aclose()
+
+    def _charges(self, subject: Subject, model: str, tokens: int, nano_usd: int) -> list[Charge]:
+        return [
+            Charge(meter, nano_usd if meter.kind is Kind.SPEND else tokens if meter.counts_tokens else 1)
+            for meter in self._plan.attempt(subject, model)
+        ]
 
     def _ident(self) -> str:
         return f"{self._prefix}-{next(self._numbers)}"

@@ -22,6 +22,7 @@ async def used(limiter: Limiter, subject: Subject = CALLER) -> tuple[int, int]:
 
 
 async def test_a_budget_of_k_calls_lets_exactly_k_through_and_leaks_nothing(counters: Counters) -> None:
+    """LiteLLM #34732, #36926: budgets were checked, then incremented. #27639: reservations leaked."""
     limiter = counters.limiter(budget(20 * USD))
 
     async def call() -> bool:
@@ -75,6 +76,7 @@ async def test_what_was_reserved_and_not_spent_is_available_again(counters: Coun
 
 
 async def test_settling_twice_counts_once(counters: Counters) -> None:
+    """LiteLLM #30460: counters drifted from what was spent."""
     limiter = counters.limiter(budget(USD))
     held = await hold(limiter, nano_usd=USD)
     for amount in (3, 3, 7):

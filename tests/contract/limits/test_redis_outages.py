@@ -117,6 +117,7 @@ def repaired(server: RedisServer, outage: Outage) -> None:
 
 @OUTAGES
 async def test_an_outage_costs_one_timeout_and_then_nothing(own_redis: RedisServer, outage: Outage) -> None:
+    """LiteLLM #35273: without socket timeouts a silent Redis hung every request."""
     async with replica(own_redis, requests(1000)) as one:
         await timed(one.limiter)
         outage(own_redis)
