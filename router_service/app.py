@@ -114,7 +114,12 @@ class Application:
         )
         self._telemetry.observe_health(self.engine.open_circuits)
         self._telemetry.observe_connections(self._providers.connections)
-        servicer = RouterServicer(self.engine, identity_of=self._state.identify, accounts=self._state)
+        servicer = RouterServicer(
+            self.engine,
+            identity_of=self._state.identify,
+            accounts=self._state,
+            idempotency=self._state.limits.idempotency,
+        )
         self._server = GrpcServer(
             server,
             servicer,

@@ -391,6 +391,7 @@ def _policy(
         stream_upstream=shape.stream_upstream,
         recovery=shape.recovery,
         hedge=_hedge(shape.hedge),
+        keep_answers=shape.keep_answers,
     )
 
 

@@ -236,6 +236,11 @@ class PolicyShape(Shape):
         "lets another attempt answer anew, where the caller accepts that what it has seen is discarded; continue lets "
         "another attempt go on from what was said, and is restart where no candidate's provider can do that.",
     )
+    keep_answers: Duration = Field(
+        default=0.0,
+        description="How long an answer is kept for repeats under its idempotency key; in Redis, where there is one. "
+        "Without, a repeat of a finished call is told ALREADY_EXISTS. A duration.",
+    )
     hedge: HedgeShape | None = Field(
         default=None, description="Ask the next candidate beside a silent one. Default: off, for it costs more."
     )

@@ -146,6 +146,7 @@ class Policy:
     `stream_upstream` asks providers for streams also where the caller wants one message: silence is noticed in time
     and a cancelled answer can be accounted for. `recovery` RESTART holds for callers that accept discards only;
     CONTINUE goes on from what was said where a candidate can, and is RESTART elsewhere. `hedge` is off where `None`.
+    `keep_answers` is for how many seconds an answer is kept for repeats under its idempotency key.
     """
 
     name: str
@@ -162,6 +163,7 @@ class Policy:
     stream_upstream: bool = True
     recovery: Recovery = Recovery.FAIL
     hedge: Hedge | None = None
+    keep_answers: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

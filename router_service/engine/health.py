@@ -123,7 +123,7 @@ class HealthBook:
             breaker.openings += 1
         elif breaker.open_until > now and ejection is Ejection.FAILURE:
             return 0.0
-        return _COOLDOWN[ejection] * 2 ** min(breaker.openings - 1, 8)
+        return _COOLDOWN[ejection] * float(2 ** min(breaker.openings - 1, 8))
 
     def forgive_credentials(self, deployments: frozenset[str]) -> None:
         """Drop cooldowns that refused or exhausted credentials caused: a reload brought new ones."""

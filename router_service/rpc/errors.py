@@ -10,8 +10,8 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
-from llmrouter.v1 import error_pb2
-from router_service.domain.error import STATUS_NAMES, InvalidRequest, Reason, RouterError
+from llmrouter.v1 import error_pb2, receipt_pb2
+from router_service.domain.error import STATUS_NAMES, AlreadyExists, InvalidRequest, Reason, RouterError
 from router_service.domain.receipt import Receipt
 from router_service.rpc.request_id import REQUEST_ID_KEY
 from router_service.rpc.responses import WIRE_COST_STATUSES, duration
@@ -77,6 +77,8 @@ def refusal(error: Exception, *, request_id: str, dispatched: bool = False, rece
         status.add(_quota_failure(error))
     if receipt is not None:
         status.add(_summary(receipt))
+    if isinstance(error, AlreadyExists):
+        status.add(_earlier(error))
     if isinstance(error, InvalidRequest):
         status.add(_bad_request(error, status.room()))
     trailing: list[tuple[str, str | bytes]] = [
@@ -169,6 +171,27 @@ def _summary(receipt: Receipt) -> error_pb2.ReceiptSummary:
         cost_nano_usd=receipt.cost,
         cost_status=WIRE_COST_STATUSES[receipt.cost_status],
     )
+
+
+def _earlier(error: AlreadyExists) -> error_pb2.ReceiptSummary:
+    """What is known of the call that was made under the key; GetReceipt has the rest, by its request id."""
+    receipt = receipt_pb2.Receipt.FromString(error.receipt)
+    summary = error_pb2.ReceiptSummary(
+        request_id=receipt.request_id,
+        attempts=[
+            error_pb2.AttemptSummary(
+                number=attempt.number,
+                deployment=_cut(attempt.deployment, _MAX_SUMMARY_TEXT_BYTES),
+                error_type=_cut(attempt.error_type, _MAX_SUMMARY_TEXT_BYTES // 2),
+            )
+            for attempt in receipt.attempts[-_MAX_SUMMARY_ATTEMPTS:]
+        ],
+        attempt_count=len(receipt.attempts),
+        cost_status=receipt.cost_status,
+    )
+    if receipt.HasField("cost_nano_usd"):
+        summary.cost_nano_usd = receipt.cost_nano_usd
+    return summary
 
 
 def _cut(text: str, most: int) -> str:

@@ -11,16 +11,18 @@ from router_service.domain.call import Call
 from router_service.domain.error import Draining, InvalidRequest, NotFound, Reason, Violation
 from router_service.domain.identity import IdentityKind
 from router_service.domain.limit import Subject
+from router_service.limits.idempotency import Idempotency
+from router_service.limits.local_keys import LocalKeys
 from router_service.rpc.accounts import allowances_response, usage_query_of, usage_response
 from router_service.rpc.admission import ended_by_draining
 from router_service.rpc.authentication import AskedOnce
+from router_service.rpc.deduplication import Deduplication, replayed
 from router_service.rpc.errors import FailedCall
 from router_service.rpc.pages import page_of
 from router_service.rpc.ports import Accounts, CallEngine, Context, IdentityOf
 from router_service.rpc.request_id import assign_request_id, is_request_id
 from router_service.rpc.requests import CallRequest, call_of
 from router_service.rpc.responses import (
-    complete_response,
     decision_to_wire,
     deployment_to_wire,
     receipt_to_wire,
@@ -48,11 +50,18 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
     """
 
     def __init__(
-        self, engine: CallEngine, *, identity_of: IdentityOf, accounts: Accounts, write_timeout: float = 60.0
+        self,
+        engine: CallEngine,
+        *,
+        identity_of: IdentityOf,
+        accounts: Accounts,
+        idempotency: Idempotency | None = None,
+        write_timeout: float = 60.0,
     ) -> None:
         self._engine = engine
         self.identity_of = AskedOnce(identity_of)
         self._accounts = accounts
+        self._deduplication = Deduplication(idempotency or Idempotency(LocalKeys(time.monotonic)))
         self._write_timeout = write_timeout
 
     async def Route(self, request: wire.RouteRequest, context: Context) -> wire.RouteResponse:  # noqa: N802
@@ -67,12 +76,12 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
         call = await self._call(request, context)
         record = CallRecord()
         try:
-            answer = await self._engine.complete(call, record)
+            response, _ = await self._deduplication.once(call, request, lambda: self._engine.complete(call, record))
         except asyncio.CancelledError as cancelled:
             raise self._ended(call, cancelled, dispatched=record.dispatched) from None
         except Exception as error:
             raise FailedCall(error, dispatched=record.dispatched, receipt=record.receipt) from error
-        return complete_response(answer)
+        return response
 
     async def StreamComplete(  # type: ignore[override]  # noqa: N802 - a coroutine that writes, no generator
         self, request: wire.StreamCompleteRequest, context: Context
@@ -80,7 +89,12 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
         call = await self._call(request, context, stream=True)
         writer = EventWriter(context.write, write_timeout=self._write_timeout)
         try:
-            await writer.carry(self._engine.complete(call, writer))
+            response, is_repeated = await self._deduplication.once(
+                call, request, lambda: writer.carry(self._engine.complete(call, writer))
+            )
+            if is_repeated:
+                for event in replayed(response):
+                    await context.write(event)
         except asyncio.CancelledError as cancelled:
             raise self._ended(call, cancelled, dispatched=writer.dispatched) from None
         except Exception as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import grpc.aio
 
@@ -14,6 +15,7 @@ from router_service.domain.event import AttemptDiscarded, AttemptStarted, Decide
 from router_service.domain.receipt import Receipt
 from router_service.rpc.responses import attempt_started_to_wire, decision_to_wire, delta_response, finished_response
 
+Result = TypeVar("Result")
 Write = Callable[[router_service_pb2.StreamCompleteResponse], Awaitable[None]]
 
 
@@ -76,15 +78,15 @@ class EventWriter:
         self._announcements: dict[int, AttemptStarted] = {}
         self._first_sequences: dict[int, int] = {}
 
-    async def carry(self, answering: Awaitable[object]) -> None:
-        """Wait for the answer while its events are written.
+    async def carry(self, answering: Awaitable[Result]) -> Result:
+        """The answer, waited for while its events are written.
 
         Raises `Cancelled` where the reader stopped: `answering` is cancelled then, as if the caller had left.
         """
         self._look()
         try:
             async with self._patience:
-                await answering
+                return await answering
         except TimeoutError as error:
             if not self._patience.expired():
                 raise
