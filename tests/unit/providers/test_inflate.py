@@ -31,13 +31,18 @@ async def inflated(body: bytes, coding: str, size: int = 1_000_000) -> list[byte
     return pieces
 
 
+def zipped(data: bytes) -> bytes:
+    """Compressed without the time of day, which would name the tests anew each second."""
+    return gzip.compress(data, mtime=0)
+
+
 @pytest.mark.parametrize("size", [1, 7, 1_000_000])
 @pytest.mark.parametrize(
     ("coding", "body"),
     [
-        ("gzip", gzip.compress(TEXT)),
-        (" X-GZIP", gzip.compress(TEXT)),
-        ("gzip", gzip.compress(TEXT[:70_000]) + gzip.compress(b"") + gzip.compress(TEXT[70_000:])),
+        ("gzip", zipped(TEXT)),
+        (" X-GZIP", zipped(TEXT)),
+        ("gzip", zipped(TEXT[:70_000]) + zipped(b"") + zipped(TEXT[70_000:])),
         ("deflate", zlib.compress(TEXT)),
         ("deflate", bare(TEXT)),
         ("deflate", zlib.compress(TEXT) + b"rubbish"),
@@ -50,7 +55,7 @@ async def test_a_body_is_inflated_in_small_pieces(coding: str, body: bytes, size
 
 
 async def test_a_body_that_is_cut_off_gives_what_was_there() -> None:
-    cut = gzip.compress(TEXT)[:-100]
+    cut = zipped(TEXT)[:-100]
     said = b"".join(await inflated(cut, "gzip"))
     assert 0 < len(said) < len(TEXT)
     assert TEXT.startswith(said)
@@ -61,9 +66,9 @@ async def test_a_body_that_is_cut_off_gives_what_was_there() -> None:
     [
         ("br", b"x"),
         ("zstd", b"x"),
-        ("gzip, gzip", gzip.compress(gzip.compress(b"x"))),
+        ("gzip, gzip", zipped(zipped(b"x"))),
         ("gzip", b"not compressed"),
-        ("gzip", gzip.compress(b"x") + b"rubbish"),
+        ("gzip", zipped(b"x") + b"rubbish"),
         ("deflate", b"\x78\x9c\xff\xff\xff"),
     ],
 )
