@@ -142,11 +142,14 @@ class Shipper:
         """Take over what dead processes left, end what they left open, and ship it with the next round."""
         for one in await asyncio.to_thread(lambda: list(adopt(self._root))):
             self._adopted.append(one)
-            logger.warning(
-                "the router %s died; %d of its attempts had no end and are indeterminate now",
-                one.folder.name,
-                len(one.orphans),
-            )
+            if one.orphans:
+                logger.warning(
+                    "the router %s died; %d of its attempts had no end and are indeterminate now",
+                    one.folder.name,
+                    len(one.orphans),
+                )
+            else:
+                logger.info("the journal of the router %s, which is gone, is shipped too", one.folder.name)
             if one.orphans:
                 self._on_orphans([orphan_of(intent) for intent in one.orphans])
 
