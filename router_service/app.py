@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
 import random
 import signal
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +20,7 @@ from opentelemetry.sdk.trace.export import SpanExporter
 
 from router_service.config.configuration import Configuration
 from router_service.config.load import from_environment, load
-from router_service.config.problem import ConfigurationError, Problem
+from router_service.config.problem import ConfigurationError
 from router_service.config.watch import ConfigurationHolder
 from router_service.engine.complete import Engine, Runtime
 from router_service.engine.receipts import ReceiptStore
@@ -26,14 +28,13 @@ from router_service.engine.run import Clock
 from router_service.engine.token import TokenSigner
 from router_service.providers.open import ProviderPool
 from router_service.routing.table import RoutingTable
-from router_service.rpc.address import CannotServe, check_address
-from router_service.rpc.admin_servicer import AdminServicer
 from router_service.rpc.server import GrpcServer
 from router_service.rpc.servicer import RouterServicer
 from router_service.rpc.tracing import TracingInterceptor
 from router_service.spend.catalogue import catalogue_facts
 from router_service.state import State
 from router_service.telemetry.setup import Telemetry
+from router_service.workers.supervisor import READY
 
 logger = logging.getLogger("llmrouter")
 
@@ -78,8 +79,9 @@ def routing_table(configuration: Configuration) -> RoutingTable:
 class Application:
     """One router process. Make it inside a running event loop; then `start` and `stop`, or `serve` for both.
 
-    `file` None serves what the environment offers. `address` overrides the file's. `span_exporter` also gets the spans
-    that are kept. Raises `ConfigurationError`, and `CannotServe` where a provider's TLS file cannot be read.
+    `file` None serves what the environment offers. `address` overrides the file's; with `shared_port` other processes
+    may listen there too. `span_exporter` also gets the spans that are kept. Raises `ConfigurationError`, and
+    `CannotServe` where a provider's TLS file cannot be read.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Application:
         *,
         environ: Mapping[str, str] = os.environ,
         address: str | None = None,
+        shared_port: bool = False,
         span_exporter: SpanExporter | None = None,
     ) -> None:
         self._holder = ConfigurationHolder(lambda: read_configuration(file, environ), on_change=self._use)
@@ -126,19 +129,15 @@ class Application:
             server,
             servicer,
             identity=configuration.identity,
-            admin=AdminServicer(self._state.administration, identity_of=servicer.identity_of),
             interceptors=[TracingInterceptor(self._telemetry)],
+            shared_port=shared_port,
         )
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
         """Listen and serve; returns the port. Raises `CannotServe`, `StorageError` for a database that cannot be."""
         await self._state.start()
-        try:
-            port = await self._server.start()
-        except BaseException:
-            await self._state.aclose()
-            raise
+        port = await self._server.start()
         self._watching = asyncio.create_task(self._holder.watch())
         self._telemetry.watch_loop()
         return port
@@ -157,10 +156,11 @@ class Application:
         await self._state.aclose()
         await self._telemetry.shutdown()
 
-    async def serve(self) -> None:
+    async def serve(self, supervisor: socket.socket | None = None) -> None:
         """Serve until SIGTERM or SIGINT, then drain; a second one ends the process at once. SIGHUP reloads.
 
-        Call it in the main thread.
+        A `supervisor` is told at its other end of the line once calls are served; where that end closes the process
+        drains as well, and only the supervisor ends it at once. Call it in the main thread.
         """
         loop = asyncio.get_running_loop()
         stopping = asyncio.Event()
@@ -168,6 +168,10 @@ class Application:
 
         def drain() -> None:
             stopping.set()
+            if supervisor is not None:
+                # The signal may come from a terminal or service manager to all processes, and from the supervisor too.
+                loop.remove_reader(supervisor)
+                return
             for signal_number in ends:
                 loop.remove_signal_handler(signal_number)
                 # Whoever asks a second time will not wait for calls in flight.
@@ -175,6 +179,8 @@ class Application:
 
         for signal_number in ends:
             loop.add_signal_handler(signal_number, drain)
+        if supervisor is not None:
+            loop.add_reader(supervisor, drain)
         self._holder.reload_on_hangup(loop)
         port = await self.start()
         address, current = self.settings.address, self._holder.current
@@ -184,8 +190,12 @@ class Application:
         if current.source == "environment":
             logger.info("found in the environment: %s", ", ".join(current.deployments))
         _collect_rarely()
+        if supervisor is not None:
+            with contextlib.suppress(OSError):
+                supervisor.send(READY)
         await stopping.wait()
-        logger.info("draining: %d calls in flight; a second signal stops at once", self._server.in_flight)
+        force = "" if supervisor is not None else "; a second signal stops at once"
+        logger.info("draining: %d calls in flight%s", self._server.in_flight, force)
         await self.stop()
         logger.info("stopped")
 
@@ -200,22 +210,8 @@ class Application:
             retry_allowance=configuration.retry_allowance,
         )
 
-    def _check_callers(self, configuration: Configuration) -> None:
-        """Raise `ConfigurationError` where this address may not be served to whom the configuration lets in."""
-        identity = configuration.identity
-        try:
-            check_address(
-                self.settings.address,
-                authenticated=identity.authenticates,
-                anonymous=identity.anonymous is not None,
-            )
-        except CannotServe as error:
-            problem = Problem(file=configuration.source, line=1, column=1, path="identity", message=str(error))
-            raise ConfigurationError([problem]) from error
-
     def _use(self, configuration: Configuration) -> None:
         """Put a reloaded configuration to use for new calls; all of it or, where a provider cannot be opened, none."""
-        self._check_callers(configuration)
         self._providers.update(configuration.providers)
         self.engine.use(self._runtime(configuration))
         self._state.use(configuration)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 import uvloop
 
+from router_service.cli.configuration import configuration_or_exit
 from router_service.cli.ending import MISUSED, end
 from router_service.cli.options import ConfigFile
 from router_service.config.problem import ConfigurationError
@@ -25,17 +30,20 @@ def serve(
     log_json: Annotated[
         bool, typer.Option("--log-json", envvar="LLMROUTER_LOG_JSON", help="One JSON object a line.")
     ] = False,
+    worker: Annotated[int | None, typer.Option(hidden=True, help="File descriptor of the supervisor's line.")] = None,
 ) -> None:
     """Serve. SIGTERM drains and a second one stops at once; SIGHUP (or saving the file) reloads."""
     if log_level.lower() not in _LOG_LEVELS:
         end(f"--log-level is one of {', '.join(_LOG_LEVELS)}, not {log_level!r}.", MISUSED)
+    if worker is None:
+        _supervise(config, address, log_level, log_json=log_json)
     from router_service.app import Application  # noqa: PLC0415 - the server, which no other command waits for
 
     configure_logging(log_level.upper(), json=log_json, background=True)
 
     async def run() -> None:
-        application = Application(config, address=address)
-        await application.serve()
+        application = Application(config, address=address, shared_port=worker is not None)
+        await application.serve(None if worker is None else _line(worker))
 
     try:
         uvloop.run(run())
@@ -43,3 +51,33 @@ def serve(
         end(str(error))
     except (CannotServe, OSError) as error:
         end(f"Cannot serve: {error}")
+
+
+def _supervise(config: Path | None, address: str | None, log_level: str, *, log_json: bool) -> None:
+    """Become the supervisor of several workers, where the configuration asks for them.
+
+    The process is replaced: a supervisor needs nothing of what a router loads, and gRPC must not be there when it
+    starts others.
+    """
+    if config is None:
+        return
+    server = configuration_or_exit(config).server
+    if server.workers == 1:
+        return
+    address = address or server.address
+    if address.startswith("unix"):
+        end(f"{server.workers} workers cannot share the socket {address}. Serve on host:port, or write `workers: 1`.")
+    logs = ["--log-level", log_level, *(["--log-json"] if log_json else [])]
+    # -P: modules of the directory that it was started in are not the router's.
+    python = [sys.executable, "-P", "-m"]
+    command = [*python, "router_service", "serve", "--config", str(config), *logs]
+    supervisor = [*python, "router_service.workers", "--workers", str(server.workers), "--address", address, *logs]
+    os.execv(sys.executable, [*supervisor, "--", *command])  # noqa: S606 - no shell is what is wanted
+
+
+def _line(descriptor: int) -> socket.socket:
+    """The worker's end of the line to its supervisor, which processes that the worker starts do not get."""
+    os.set_inheritable(descriptor, False)
+    line = socket.socket(fileno=descriptor)
+    line.setblocking(False)
+    return line

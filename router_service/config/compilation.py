@@ -238,7 +238,9 @@ class Compiler:
             url: Secret = EnvironmentSecret("REDIS_URL", self._environ)
         else:
             url = self._secret(("redis", "url"), shape.url)
-        return RedisSettings(url=url, **shape.model_dump(exclude={"url"}))
+        # Each worker counts by itself while Redis is away.
+        replicas = shape.replicas * self._document.server.usable.workers
+        return RedisSettings(url=url, replicas=replicas, **shape.model_dump(exclude={"url", "replicas"}))
 
     def _decision_tokens(self) -> DecisionTokenSettings:
         shape = self._document.decision_tokens.usable

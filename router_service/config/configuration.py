@@ -52,6 +52,7 @@ class ServerSettings:
     """The gRPC edge. Durations are seconds, sizes bytes. `max_concurrent_calls_per_tenant` `None` is no limit."""
 
     address: str = "127.0.0.1:50051"
+    workers: int = 1
     tls: TlsSettings | None = None
     reflection: bool | None = None
     lame_duck: float = 1.0

@@ -139,5 +139,7 @@ class RedisShape(Shape):
     )
     max_connections: Count = Field(default=32, description="Connections open at once. From 1.")
     replicas: Count = Field(
-        default=1, description="How many routers share it: while it is away each allows this part of a limit. From 1."
+        default=1,
+        description="How many routers share it: while it is away each allows this part of a limit. From 1; their "
+        "workers need not be counted.",
     )

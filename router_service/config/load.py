@@ -16,6 +16,7 @@ from router_service.config.problem import ConfigurationError, Problem
 from router_service.config.references import check_references
 from router_service.config.source import Source, parse
 from router_service.config.vendors import VENDORS, Vendor
+from router_service.config.workers_check import check_workers
 
 __all__ = ["Catalogue", "from_environment", "load"]
 
@@ -46,6 +47,7 @@ def _compiled(source: Source, catalogue: Catalogue, environ: Mapping[str, str], 
     document = check(source)
     check_references(source, document, file.parent if file else Path())
     check_limits(source, document, environ)
+    check_workers(source, document)
     if source.problems:
         raise ConfigurationError(source.problems)
     compiler = Compiler(source, document, catalogue=catalogue, environ=environ, file=file)

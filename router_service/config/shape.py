@@ -81,6 +81,11 @@ class ServerShape(Shape):
         default="127.0.0.1:50051",
         description="Where to listen: host:port or unix:path. Without authentication only loopback is allowed.",
     )
+    workers: Count = Field(
+        default=1,
+        description="Processes that serve the address together: about one for each core. From 1. More than one need "
+        "`redis` and a key in `decision_tokens`.",
+    )
     tls: TlsShape | None = Field(default=None, description="Serve TLS with these files. Default: plaintext.")
     reflection: bool | None = Field(default=None, description="Serve gRPC reflection. Default: on loopback only.")
     lame_duck: Duration = Field(

@@ -12,11 +12,10 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from llmrouter.v1 import admin_service_pb2_grpc, router_service_pb2_grpc
+from llmrouter.v1 import router_service_pb2_grpc
 from router_service.config.configuration import ServerSettings
 from router_service.config.identity import EVERYBODY, IdentitySettings
 from router_service.rpc.address import CannotServe, check_address, exposure, is_local
-from router_service.rpc.admin_servicer import ADMIN_SERVICE, AdminServicer
 from router_service.rpc.admission import Admission
 from router_service.rpc.catch_all import CatchAll
 from router_service.rpc.handlers import Layers
@@ -56,9 +55,9 @@ Sleep = Callable[[float], Awaitable[None]]
 class GrpcServer:
     """One server in the running event loop.
 
-    `interceptors` come before the router's own and so see every call's final status. `admin` is served beside the
-    router; without one administrators have no service. `identity` says whether callers are known, without which it
-    serves on loopback only.
+    `interceptors` come before the router's own and so see every call's final status. `identity` says whether callers
+    are known, without which it serves on loopback only. With `shared_port` other processes may
+    listen there too, as the workers of one supervisor do.
     """
 
     def __init__(
@@ -66,9 +65,9 @@ class GrpcServer:
         settings: ServerSettings,
         servicer: RouterServicer,
         *,
-        admin: AdminServicer | None = None,
         identity: IdentitySettings = _UNKNOWN_CALLERS,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+        shared_port: bool = False,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._settings = settings
@@ -77,22 +76,18 @@ class GrpcServer:
         self._health = Health([SERVICE])
         self._admission = Admission(
             SERVICE,
-            ADMIN_SERVICE,
             max_calls=settings.max_concurrent_calls,
             max_per_tenant=settings.max_concurrent_calls_per_tenant,
             identity_of=servicer.identity_of,
         )
         self._server = grpc.aio.server(
-            interceptors=[*interceptors, Layers(CatchAll(), self._admission)], options=_options(settings)
+            interceptors=[*interceptors, Layers(CatchAll(), self._admission)],
+            options=_options(settings, shared_port=shared_port),
         )
         router_service_pb2_grpc.add_RouterServiceServicer_to_server(servicer, self._server)
-        names = [SERVICE]
-        if admin is not None:
-            admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, self._server)
-            names.append(ADMIN_SERVICE)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if _reflects(settings):
-            names += [health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME]
+            names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
 
     @property
@@ -167,10 +162,10 @@ class GrpcServer:
             logger.error("%d cancelled calls could not be accounted for.", self.in_flight)
 
 
-def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+def _options(settings: ServerSettings, *, shared_port: bool) -> list[tuple[str, int]]:
     return [
         # Otherwise a second process listens on the same port without an error, and gets half of the calls.
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(shared_port)),
         # Answers are not limited: one that was paid for shall arrive.
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_metadata_size", _MAX_METADATA_BYTES),

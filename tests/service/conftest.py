@@ -1,0 +1,5 @@
+"""The servers that some of these tests need beside the router."""
+
+from tests.contract.conftest import redis
+
+__all__ = ["redis"]

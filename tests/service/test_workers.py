@@ -1,0 +1,166 @@
+"""Two workers behind one port, as people run them: real processes, a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sqlite3
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import grpc.aio
+
+from benchmarks.redis_server import RedisServer
+from llmrouter import AsyncClient, RateLimited
+from router_service.app import Application
+from router_service.simulator.server import Simulator
+
+LLMROUTER = Path(sys.executable).parent / "llmrouter"
+ALLOWED = 30
+CALLS = 40
+CONFIGURATION = """
+server: {address: "127.0.0.1:0", lame_duck: 100ms, workers: 2}
+redis: {url: "${REDIS_URL}", timeout: 5s}
+decision_tokens: {key: 0123456789abcdef}
+ledger: {folder: state}
+providers:
+  openai: {base_url: "${SIMULATOR_URL}/openai/v1", api_key: sk-one}
+models:
+  gpt-4o: {provider: openai, price: {input: 1, output: 2}}
+policies:
+  default: {rules: [{name: all, use: [gpt-4o]}]}
+"""
+LIMITED = (
+    CONFIGURATION
+    + f"""
+limits:
+  all: {{requests: {ALLOWED}, window: hour, match: {{feature: limited}}, fail: closed}}
+"""
+)
+
+
+class Router:
+    """Two workers and their supervisor."""
+
+    def __init__(self, process: asyncio.subprocess.Process, file: Path) -> None:
+        self.process = process
+        self.file = file
+        self.address = ""
+        self.workers: dict[int, int] = {}
+
+    async def said(self, pattern: str) -> re.Match[str]:
+        """The next line of the log that matches; on the way, who serves where."""
+        assert self.process.stdout is not None
+        seen: list[str] = []
+        async with asyncio.timeout(30):
+            while line := (await self.process.stdout.readline()).decode():
+                seen.append(line)
+                if match := re.search(r"worker (\d) serves as process (\d+)", line):
+                    self.workers[int(match[1])] = int(match[2])
+                if match := re.search(pattern, line):
+                    return match
+        raise AssertionError(f"{pattern} was not said, but {seen}")
+
+    async def drained(self) -> int:
+        """The exit code after SIGTERM."""
+        self.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(30):
+            await self.process.communicate()
+        return self.process.returncode or 0
+
+
+@asynccontextmanager
+async def serving(folder: Path, configuration: str, redis: RedisServer, simulator: Simulator) -> AsyncIterator[Router]:
+    file = folder / "router.yaml"
+    namespace = folder.name.replace("_", "-")
+    file.write_text(configuration.replace("timeout: 5s", f"timeout: 5s, namespace: {namespace}"))
+    process = await asyncio.create_subprocess_exec(
+        *(LLMROUTER, "serve", "--config", file),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "SIMULATOR_URL": simulator.origin, "REDIS_URL": redis.url},
+    )
+    router = Router(process, file)
+    try:
+        router.address = (await router.said(r"starting 2 workers on (\S+)"))[1]
+        await router.said("all 2 workers serve")
+        yield router
+    finally:
+        if process.returncode is None:
+            process.kill()
+            # The workers notice, and the pipe closes with the last of them.
+            await process.communicate()
+
+
+@asynccontextmanager
+async def connections(router: Router, count: int) -> AsyncIterator[list[AsyncClient]]:
+    """Clients that each have a connection of their own, unlike those of one program by default."""
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    clients = [AsyncClient(grpc.aio.insecure_channel(router.address, options), timeout=20) for _ in range(count)]
+    try:
+        yield clients
+    finally:
+        for client in clients:
+            await client.aclose()
+
+
+async def test_limits_the_ledger_and_a_drain_hold_over_both_workers(redis: RedisServer, tmp_path: Path) -> None:
+    async with (
+        Simulator(speed=float("inf")) as simulator,
+        serving(tmp_path, LIMITED, redis, simulator) as router,
+        connections(router, 20) as clients,
+    ):
+
+        async def accepted(client: AsyncClient) -> bool:
+            try:
+                await client.complete("Hello", feature="limited")
+            except RateLimited:
+                return False
+            return True
+
+        answers = await asyncio.gather(*(accepted(clients[call % 20]) for call in range(CALLS)))
+        assert sum(answers) == ALLOWED
+
+        simulator.journal.clear()
+        simulator.fail(None, "silent", seconds=1.0, times=None)
+        under_way = [asyncio.create_task(client.complete("Tell me a story")) for client in clients]
+        await simulator.journal.wait_for(lambda _: len(simulator.journal) == len(clients), 20)
+        assert await router.drained() == 0
+        await asyncio.gather(*under_way)
+    with closing(sqlite3.connect(tmp_path / "state" / "ledger.db")) as database:
+        rows = database.execute("SELECT process, count(*) FROM ledger_attempts WHERE status = 'settled' GROUP BY 1")
+        served = dict(rows.fetchall())
+    assert sum(served.values()) == ALLOWED + len(clients)
+    assert len(served) == 2
+
+
+async def test_a_worker_dies_and_the_other_serves_until_it_is_replaced(redis: RedisServer, tmp_path: Path) -> None:
+    async with Simulator(speed=float("inf")) as simulator, serving(tmp_path, CONFIGURATION, redis, simulator) as router:
+        dead = router.workers[1]
+        os.kill(dead, signal.SIGKILL)
+        await router.said("worker 1 was ended by SIGKILL")
+        async with connections(router, 10) as clients:
+            await asyncio.gather(*(client.complete("Hello") for client in clients))
+        await router.said("all 2 workers serve")
+        assert router.workers[1] != dead
+
+
+async def test_a_worker_drains_when_its_supervisor_is_gone(tmp_path: Path) -> None:
+    file = tmp_path / "router.yaml"
+    file.write_text(CONFIGURATION)
+    environ = {"SIMULATOR_URL": "http://127.0.0.1:1", "REDIS_URL": "redis://127.0.0.1:1"}
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        for line in (ours, theirs):
+            line.setblocking(False)
+        application = Application(file, environ=environ, shared_port=True)
+        serving = asyncio.create_task(application.serve(theirs))
+        async with asyncio.timeout(20):
+            assert await asyncio.get_running_loop().sock_recv(ours, 1) == b"1"
+            ours.close()
+            await serving
