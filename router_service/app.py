@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export import SpanExporter
 
 from router_service.config.configuration import Configuration
 from router_service.config.load import from_environment, load
-from router_service.config.problem import ConfigurationError
+from router_service.config.problem import ConfigurationError, Problem
 from router_service.config.watch import ConfigurationHolder
 from router_service.engine.complete import Engine, Runtime
 from router_service.engine.receipts import ReceiptStore
@@ -28,6 +28,8 @@ from router_service.engine.run import Clock
 from router_service.engine.token import TokenSigner
 from router_service.providers.open import ProviderPool
 from router_service.routing.table import RoutingTable
+from router_service.rpc.address import CannotServe, check_address
+from router_service.rpc.admin_servicer import AdminServicer
 from router_service.rpc.server import GrpcServer
 from router_service.rpc.servicer import RouterServicer
 from router_service.rpc.tracing import TracingInterceptor
@@ -129,6 +131,7 @@ class Application:
             server,
             servicer,
             identity=configuration.identity,
+            admin=AdminServicer(self._state.administration, identity_of=servicer.identity_of),
             interceptors=[TracingInterceptor(self._telemetry)],
             shared_port=shared_port,
         )
@@ -137,7 +140,11 @@ class Application:
     async def start(self) -> int:
         """Listen and serve; returns the port. Raises `CannotServe`, `StorageError` for a database that cannot be."""
         await self._state.start()
-        port = await self._server.start()
+        try:
+            port = await self._server.start()
+        except BaseException:
+            await self._state.aclose()
+            raise
         self._watching = asyncio.create_task(self._holder.watch())
         self._telemetry.watch_loop()
         return port
@@ -210,8 +217,22 @@ class Application:
             retry_allowance=configuration.retry_allowance,
         )
 
+    def _check_callers(self, configuration: Configuration) -> None:
+        """Raise `ConfigurationError` where this address may not be served to whom the configuration lets in."""
+        identity = configuration.identity
+        try:
+            check_address(
+                self.settings.address,
+                authenticated=identity.authenticates,
+                anonymous=identity.anonymous is not None,
+            )
+        except CannotServe as error:
+            problem = Problem(file=configuration.source, line=1, column=1, path="identity", message=str(error))
+            raise ConfigurationError([problem]) from error
+
     def _use(self, configuration: Configuration) -> None:
         """Put a reloaded configuration to use for new calls; all of it or, where a provider cannot be opened, none."""
+        self._check_callers(configuration)
         self._providers.update(configuration.providers)
         self.engine.use(self._runtime(configuration))
         self._state.use(configuration)

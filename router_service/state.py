@@ -8,8 +8,9 @@ import secrets
 import time
 from collections.abc import Sequence
 
+from router_service.administration import Administration
 from router_service.config.configuration import Configuration
-from router_service.domain.error import RouterError, StateUnavailable
+from router_service.domain.error import NotConfigured, RouterError, StateUnavailable
 from router_service.domain.identity import Identity
 from router_service.domain.limit import MeterState, Period, SettledSpend, Subject
 from router_service.engine.book import Book, JournalBook, NoBook
@@ -49,6 +50,7 @@ class State:
         self.book: Book = NoBook() if self._keeper is None else JournalBook(self._keeper.journal, settings.labels)
         self._database: Database | None = None
         self._authenticator: Authenticator | None = None
+        self.administration = Administration(configuration.identity.api_keys)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -60,6 +62,7 @@ class State:
         self._authenticator = open_authenticator(
             configuration.identity, self._database, clocks=Clocks(monotonic=time.monotonic, wall=time.time)
         )
+        self.administration.open(self._database, ended=self._authenticator.forget)
         if self._keeper is not None and self._database is not None:
             await self._keeper.start(self._database)
         if configuration.redis is None:
@@ -87,6 +90,7 @@ class State:
         self.limits.use(configuration.limits, configuration.deployment_rates)
         if self._authenticator is not None:
             self._authenticator.use(configuration.identity)
+        self.administration.use(configuration.identity.api_keys)
         self._run(self.audit("configuration.reload", before=before.fingerprint, after=configuration.fingerprint))
 
     async def identify(self, context: Context) -> Identity:
@@ -95,10 +99,10 @@ class State:
         return await self._authenticator.authenticate(credentials_of(context))
 
     async def usage(self, query: UsageQuery) -> Usage:
-        """What was used and what it cost. Raises `StateUnavailable`."""
+        """What was used and what it cost. Raises `NotConfigured` and `StateUnavailable`."""
         if self._database is None:
-            raise StateUnavailable(
-                "Nothing is recorded here: give the router a `ledger` with a folder.", metadata={"state": "ledger"}
+            raise NotConfigured(
+                "Nothing is recorded here: give the router a `ledger` with a folder.", metadata={"section": "ledger"}
             )
         try:
             return await UsageReader(self._database).usage(query)

@@ -13,15 +13,16 @@ import typer
 import yaml
 from rich.table import Table
 
+from router_service.administration import AuditedKeys
 from router_service.cli.configuration import configuration_or_exit
 from router_service.cli.ending import MISUSED, end
 from router_service.cli.options import ConfigFile
 from router_service.cli.render import account, terminal
 from router_service.config.configuration import Configuration
 from router_service.domain.identity import Grants, Names, Role
-from router_service.identity.administration import MICROSECONDS, IssuedKey, KeyAdministration, KeyNotFound
+from router_service.identity.administration import MICROSECONDS, IssuedKey, KeyNotFound
 from router_service.identity.keys import KeyRecord, Peppers, new_key
-from router_service.identity.store import SqlKeyStore, grants_to_json
+from router_service.identity.store import grants_to_json
 from router_service.storage.database import StorageError
 from router_service.storage.migrate import migrate
 from router_service.storage.opening import open_configured
@@ -29,6 +30,7 @@ from router_service.storage.opening import open_configured
 T = TypeVar("T")
 
 _DAY = 86_400
+_ACTOR = "cli"
 
 app = typer.Typer(help="Make, list, rotate and revoke API keys.", no_args_is_help=True)
 
@@ -72,7 +74,8 @@ def create(
         return
     expires_at = _expiry(expires_days)
     issued = _administer(
-        configuration, lambda keys: keys.create(name=name, tenant=tenant, grants=grants, expires_at=expires_at)
+        configuration,
+        lambda keys: keys.create(actor=_ACTOR, name=name, tenant=tenant, grants=grants, expires_at=expires_at),
     )
     _print_issued(issued)
 
@@ -106,7 +109,7 @@ def rotate(
     _print_issued(
         _administer(
             configuration_or_exit(config),
-            lambda keys: keys.rotate(public_id, overlap=overlap_hours * 3600, expires_at=expires_at),
+            lambda keys: keys.rotate(public_id, actor=_ACTOR, overlap=overlap_hours * 3600, expires_at=expires_at),
         )
     )
 
@@ -115,12 +118,12 @@ def rotate(
 def revoke(public_id: PublicId, config: ConfigFile = None) -> None:
     """End a key for good: in running routers within `identity.api_keys.cache_ttl`."""
     configuration = configuration_or_exit(config)
-    _administer(configuration, lambda keys: keys.revoke(public_id))
+    _administer(configuration, lambda keys: keys.revoke(public_id, actor=_ACTOR))
     ttl = configuration.identity.api_keys.cache_ttl
     print(f"{public_id} is revoked; routers that know it refuse it within {ttl:g} s.")
 
 
-def _administer(configuration: Configuration, act: Callable[[KeyAdministration], Awaitable[T]]) -> T:
+def _administer(configuration: Configuration, act: Callable[[AuditedKeys], Awaitable[T]]) -> T:
     """Act on the keys of the configuration's database; ends the command where that cannot be done."""
     peppers = _peppers(configuration)
 
@@ -128,7 +131,7 @@ def _administer(configuration: Configuration, act: Callable[[KeyAdministration],
         database = await open_configured(configuration.storage)
         try:
             await migrate(database)
-            return await act(KeyAdministration(SqlKeyStore(database), peppers, wall=time.time))
+            return await act(AuditedKeys(database, peppers, wall=time.time))
         finally:
             await database.aclose()
 

@@ -63,6 +63,8 @@ def receipt_view(receipt: receipt_pb2.Receipt) -> Group:
     if receipt.HasField("baseline_cost_nano_usd"):
         total.append(f"baseline {usd(receipt.baseline_cost_nano_usd)}")
     total.append(f"request {receipt.request_id}")
+    if receipt.spent_budgets:
+        total.append(f"spent: {', '.join(receipt.spent_budgets)}")
     if receipt.trace_id:
         total.append(f"trace {receipt.trace_id}")
     return Group(table, Text("  ".join(total), style="dim"))

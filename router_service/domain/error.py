@@ -2,7 +2,7 @@
 
 RouterError
 ├── InvalidRequest           a field is missing or out of range
-├── NotFound                 no such policy, model, deployment or receipt
+├── NotFound                 no such policy, model, deployment, receipt or key
 ├── NoCandidate              every candidate was rejected; cooling if all would pass by themselves
 ├── InvalidDecisionToken     foreign, damaged, stale, or for another request
 ├── AttemptsFailed           every attempt failed, with the reason of the last one
@@ -13,6 +13,7 @@ RouterError
 ├── AlreadyExists            a call under the same key has finished; its answer is not kept
 ├── Unauthenticated          no credentials, or none that hold
 ├── PermissionDenied         the identity may not do this
+├── NotConfigured            this router is not set up for what was asked
 ├── StateUnavailable         a database or shared state of ours cannot be reached
 ├── Draining                 shutting down
 ├── DeadlineExceeded         the caller's deadline passed
@@ -34,6 +35,7 @@ class Reason(StrEnum):
     POLICY_NOT_FOUND = "POLICY_NOT_FOUND"
     MODEL_NOT_FOUND = "MODEL_NOT_FOUND"
     RECEIPT_NOT_FOUND = "RECEIPT_NOT_FOUND"
+    KEY_NOT_FOUND = "KEY_NOT_FOUND"
     NO_ELIGIBLE_CANDIDATE = "NO_ELIGIBLE_CANDIDATE"
     ALL_CANDIDATES_COOLING = "ALL_CANDIDATES_COOLING"
     DECISION_TOKEN_INVALID = "DECISION_TOKEN_INVALID"  # noqa: S105 - a reason's name
@@ -56,6 +58,7 @@ class Reason(StrEnum):
     PERMISSION_DENIED = "PERMISSION_DENIED"
     INTERNAL = "INTERNAL"
     STATE_UNAVAILABLE = "STATE_UNAVAILABLE"
+    NOT_CONFIGURED = "NOT_CONFIGURED"
 
 
 class RouterError(Exception):
@@ -101,7 +104,7 @@ class InvalidRequest(RouterError):
 
 
 class NotFound(RouterError):
-    """No policy, model, deployment or receipt has that name."""
+    """No policy, model, deployment, receipt or key has that name."""
 
     reason = Reason.MODEL_NOT_FOUND
 
@@ -175,6 +178,13 @@ class PermissionDenied(RouterError):
     """The caller is known, and may not do this. `metadata` names what was denied."""
 
     reason = Reason.PERMISSION_DENIED
+
+
+class NotConfigured(RouterError):
+    """This router is not set up for what was asked; the message says what to configure, `metadata` in which
+    `section`."""
+
+    reason = Reason.NOT_CONFIGURED
 
 
 class StateUnavailable(RouterError):
@@ -269,6 +279,7 @@ STATUS_NAMES: dict[Reason, str] = {
     Reason.POLICY_NOT_FOUND: "NOT_FOUND",
     Reason.MODEL_NOT_FOUND: "NOT_FOUND",
     Reason.RECEIPT_NOT_FOUND: "NOT_FOUND",
+    Reason.KEY_NOT_FOUND: "NOT_FOUND",
     Reason.NO_ELIGIBLE_CANDIDATE: "FAILED_PRECONDITION",
     Reason.ALL_CANDIDATES_COOLING: "UNAVAILABLE",
     Reason.DECISION_TOKEN_INVALID: "FAILED_PRECONDITION",
@@ -291,5 +302,6 @@ STATUS_NAMES: dict[Reason, str] = {
     Reason.PERMISSION_DENIED: "PERMISSION_DENIED",
     Reason.INTERNAL: "INTERNAL",
     Reason.STATE_UNAVAILABLE: "UNAVAILABLE",
+    Reason.NOT_CONFIGURED: "FAILED_PRECONDITION",
 }
 """The canonical status name of each reason, for receipts; every edge translates from these names."""

@@ -64,6 +64,7 @@ class Receipt:
 
     `cost` is the sum of the attempts in nano-USD, `None` where nothing could be priced; `baseline_cost` is what the
     policy's baseline would have cost for the answer's usage. `decision` is `None` where the call failed before it.
+    `spent_budgets` are the soft budgets that were spent when the call began.
     """
 
     request_id: str
@@ -83,6 +84,7 @@ class Receipt:
     duration: float
     time_to_first_output: float | None
     trace_id: str = ""
+    spent_budgets: tuple[str, ...] = ()
 
     @property
     def answered_by(self) -> Attempt | None:

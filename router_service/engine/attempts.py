@@ -234,9 +234,10 @@ class Attempts:
             response_model=reply.response_model,
             continues=progress.continues,
         )
-        run.attempted(attempt)
+        # First, so that no defect of those who are told can leave the reserve standing.
         if run.charges is not None and progress.reserve is not None:
             run.charges.settle(progress.reserve, attempt)
+        run.attempted(attempt)
         return attempt
 
 

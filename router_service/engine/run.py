@@ -196,4 +196,5 @@ class CallRun:
             duration=self.clock.monotonic() - self._began,
             time_to_first_output=first_output,
             trace_id=self.call.trace_id,
+            spent_budgets=() if self.charges is None else self.charges.overspent,
         )

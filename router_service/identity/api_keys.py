@@ -47,7 +47,7 @@ class ApiKeyVerifier:
     ) -> None:
         self._cache = cache
         self._clocks = clocks
-        self._lookups: dict[str, asyncio.Task[KeyRecord | None]] = {}
+        self._lookups: dict[tuple[str, int], asyncio.Task[KeyRecord | None]] = {}
         self._away_until = float("-inf")
         self.use(settings, store)
 
@@ -136,7 +136,9 @@ class ApiKeyVerifier:
         now = self._clocks.monotonic()
         if now < self._away_until:
             raise StorageError("The database was away a moment ago.")
-        lookup = self._lookups.get(public_id) or self._begun(store, public_id, known)
+        # Nobody joins a lookup that began before something was forgotten: it may have read what no longer holds.
+        place = (public_id, self._cache.epoch)
+        lookup = self._lookups.get(place) or self._begun(store, place, known)
         # Others wait for it as well: it is not cancelled with this caller.
         done, _ = await asyncio.wait({lookup}, timeout=_LOOKUP_SECONDS if known is None else _PATIENCE)
         if not done:
@@ -150,7 +152,7 @@ class ApiKeyVerifier:
             self._set_away(exc)
             raise
 
-    def _begun(self, store: KeyStore, public_id: str, known: Verified | None) -> asyncio.Task[KeyRecord | None]:
+    def _begun(self, store: KeyStore, place: tuple[str, int], known: Verified | None) -> asyncio.Task[KeyRecord | None]:
         if len(self._lookups) >= _MOST_LOOKUPS:
             if known is not None:
                 raise StorageError("Too many keys are being looked up.")
@@ -159,19 +161,19 @@ class ApiKeyVerifier:
                 metadata={"limit": "api_key_lookups"},
                 retry_after=1.0,
             )
-        task = asyncio.create_task(store.find(public_id), name=f"look up {public_id}")
-        self._lookups[public_id] = task
-        task.add_done_callback(lambda ended: self._ended(public_id, ended))
+        task = asyncio.create_task(store.find(place[0]), name=f"look up {place[0]}")
+        self._lookups[place] = task
+        task.add_done_callback(lambda ended: self._ended(place, ended))
         return task
 
-    def _ended(self, public_id: str, task: asyncio.Task[KeyRecord | None]) -> None:
-        del self._lookups[public_id]
+    def _ended(self, place: tuple[str, int], task: asyncio.Task[KeyRecord | None]) -> None:
+        del self._lookups[place]
         if task.cancelled() or task.exception() is not None:
             return
         record = task.result()
         # Nobody may be waiting any longer to hear that the key has ended.
         if record is None or not record.holds(round(self._clocks.wall() * MICROSECONDS)):
-            self._cache.forget(public_id)
+            self._cache.forget(place[0])
 
     def _set_away(self, cause: StorageError | None = None) -> None:
         now = self._clocks.monotonic()

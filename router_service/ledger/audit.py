@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from router_service.storage.database import Database
+from router_service.storage.database import Row, Session
 
 _COLUMNS = "entry_id, at_us, actor, action, subject, before_fingerprint, after_fingerprint, detail"
 
@@ -14,9 +14,9 @@ _COLUMNS = "entry_id, at_us, actor, action, subject, before_fingerprint, after_f
 class AuditEntry:
     """One administrative action.
 
-    `entry_id` is unique, `at` in seconds since the epoch. `actor` is who did it, such as "key:rk_1a2b" or "file",
-    `action` what, such as "key.revoke" or "configuration.reload", `subject` to what. The fingerprints are of the state
-    before and after, empty where there was none. `detail` is a short text without secrets.
+    `entry_id` is unique, `at` in seconds since the epoch. `actor` is who did it, such as "rk_1a2b3c4d5e6f", "cli" or
+    "operator", `action` what, such as "keys.revoke" or "configuration.reload", `subject` to what. The fingerprints are
+    of the state before and after, empty where there was none. `detail` is a short text without secrets.
     """
 
     entry_id: str
@@ -32,7 +32,7 @@ class AuditEntry:
 class AuditLog:
     """Entries in the database, never changed. Every method raises `StorageError`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Session) -> None:
         self._database = database
 
     async def add(self, entry: AuditEntry) -> None:
@@ -60,16 +60,32 @@ class AuditLog:
             count,
             start,
         )
-        return [
-            AuditEntry(
-                entry_id=row[0],
-                at=row[1] / 1_000_000,
-                actor=row[2],
-                action=row[3],
-                subject=row[4],
-                before_fingerprint=row[5],
-                after_fingerprint=row[6],
-                detail=row[7],
-            )
-            for row in rows
-        ]
+        return [_entry(row) for row in rows]
+
+    async def latest(
+        self, since: float, until: float, *, after: AuditEntry | None = None, count: int = 1000
+    ) -> Sequence[AuditEntry]:
+        """The entries from `since` to before `until`, the latest first: `count` of them, from the one that comes after
+        `after`, of which `at` and `entry_id` matter. What is added meanwhile moves nothing."""
+        rows = await self._database.fetch(
+            f"SELECT {_COLUMNS} FROM audit_log WHERE at_us >= $1 AND (at_us < $2 OR at_us = $2 AND entry_id < $3) "  # noqa: S608 - a constant
+            "ORDER BY at_us DESC, entry_id DESC LIMIT $4",
+            round(since * 1_000_000),
+            round((until if after is None else after.at) * 1_000_000),
+            "" if after is None else after.entry_id,
+            count,
+        )
+        return [_entry(row) for row in rows]
+
+
+def _entry(row: Row) -> AuditEntry:
+    return AuditEntry(
+        entry_id=row[0],
+        at=row[1] / 1_000_000,
+        actor=row[2],
+        action=row[3],
+        subject=row[4],
+        before_fingerprint=row[5],
+        after_fingerprint=row[6],
+        detail=row[7],
+    )

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from llmrouter.v1 import router_service_pb2, usage_pb2
 from router_service.domain.error import PermissionDenied
@@ -14,6 +13,7 @@ from router_service.domain.identity import Identity
 from router_service.domain.limit import MeterState
 from router_service.ledger.usage import Usage, UsageBy, UsageQuery, UsageRow
 from router_service.rpc.pages import page_size_of, start_of, start_token
+from router_service.rpc.requests import seconds_of
 from router_service.rpc.responses import duration
 from router_service.rpc.violations import Violations
 
@@ -52,8 +52,8 @@ def usage_query_of(request: router_service_pb2.QueryUsageRequest, identity: Iden
             violations.add(f"filters[{number}].values", "must have a value")
         else:
             only[known] = frozenset(filtered.values)
-    until = _seconds(request.until) if request.HasField("until") else now
-    since = _seconds(request.since) if request.HasField("since") else _month_begins(now)
+    until = seconds_of(request.until) if request.HasField("until") else now
+    since = seconds_of(request.since) if request.HasField("since") else _month_begins(now)
     if since >= until:
         violations.add("since", "must be before until")
     violations.raise_any()
@@ -138,10 +138,6 @@ def _row(row: UsageRow) -> usage_pb2.UsageRow:
 
 def _latency(microseconds: int | None) -> Duration | None:
     return None if microseconds is None else duration(microseconds / _MICROSECONDS)
-
-
-def _seconds(moment: Timestamp) -> float:
-    return moment.seconds + moment.nanos / 1e9
 
 
 def _month_begins(now: float) -> float:

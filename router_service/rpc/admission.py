@@ -25,7 +25,7 @@ def ended_by_draining(cancelled: asyncio.CancelledError) -> bool:
 
 
 class Admission(Layer):
-    """Counts the calls of one service and refuses those past a cap, or all of them once draining.
+    """Counts the calls of some services and refuses those past a cap, or all of them once draining.
 
     `max_per_tenant` bounds the calls of one tenant, so that it leaves room for others; `None` leaves only the total.
     What a caller is granted may bound its own.
@@ -33,10 +33,10 @@ class Admission(Layer):
     """
 
     def __init__(
-        self, service: str, *, max_calls: int, max_per_tenant: int | None = None, identity_of: IdentityOf
+        self, *services: str, max_calls: int, max_per_tenant: int | None = None, identity_of: IdentityOf
     ) -> None:
         super().__init__()
-        self._prefix = f"/{service}/"
+        self._prefixes = tuple(f"/{service}/" for service in services)
         self._max_calls = max_calls
         self._max_per_tenant = max_per_tenant
         self._identity_of = identity_of
@@ -72,8 +72,8 @@ class Admission(Layer):
         await self._idle.wait()
 
     def wrap(self, method: str, handler: Handler) -> Handler:
-        """The handler, counted and refused where it is one of the service's."""
-        if not method.startswith(self._prefix):
+        """The handler, counted and refused where it is one of the services'."""
+        if not method.startswith(self._prefixes):
             return handler
         behavior = behavior_of(handler)
 

@@ -1,12 +1,15 @@
-"""Pages of lists. Of deployments a token names the last id seen, so that a reload skips nothing; else it counts."""
+"""Pages of lists. A token names the last thing seen, so that what comes or goes meanwhile skips nothing; of usage it
+counts, whose groups have no order that lasts."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import json
 import zlib
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import Any
 
 from router_service.domain.deployment import DeploymentStatus
 from router_service.domain.error import InvalidRequest, Violation
@@ -44,6 +47,24 @@ def start_of(page_token: str) -> int:
 def start_token(start: int | None) -> str:
     """The token of a page with so many rows before it; empty for none."""
     return "" if start is None else _token(str(start))
+
+
+def seen_token(*last: str | int) -> str:
+    """The token of the page after a thing with this place in the order."""
+    return _token(json.dumps(last))
+
+
+def place_of(page_token: str, *kinds: type) -> list[Any] | None:
+    """What `seen_token` was given, of these kinds; `None` for the first page. Raises `InvalidRequest`."""
+    if not page_token:
+        return None
+    try:
+        place = json.loads(_last_seen(page_token))
+    except ValueError:
+        raise _no_token() from None
+    if not isinstance(place, list) or [type(part) for part in place] != list(kinds):
+        raise _no_token()
+    return place
 
 
 def _id(status: DeploymentStatus) -> str:

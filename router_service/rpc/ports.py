@@ -11,9 +11,12 @@ from router_service.domain.call import Call
 from router_service.domain.decision import Decision
 from router_service.domain.deployment import DeploymentStatus
 from router_service.domain.event import Emit
-from router_service.domain.identity import Identity
+from router_service.domain.identity import Grants, Identity
 from router_service.domain.limit import MeterState, Subject
 from router_service.domain.receipt import Answer, Receipt
+from router_service.identity.administration import IssuedKey
+from router_service.identity.keys import KeyRecord
+from router_service.ledger.audit import AuditEntry
 from router_service.ledger.usage import Usage, UsageQuery
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -30,6 +33,35 @@ class Accounts(Protocol):
 
     async def allowances(self, subject: Subject, model: str) -> Sequence[MeterState]:
         """How a subject stands with limits and budgets; of a model's own only where one is named."""
+
+
+class Administration(Protocol):
+    """Keys and the audit log. Every method raises `RouterError`: what the RPC may do, it has asked the identity."""
+
+    def check(self) -> None:
+        """Raise `NotConfigured` where keys are not kept here."""
+
+    async def create_key(
+        self, *, actor: str, name: str, tenant: str, grants: Grants, expires_at: float | None
+    ) -> IssuedKey:
+        """Make a key."""
+
+    async def rotate_key(self, public_id: str, *, actor: str, overlap: float, expires_at: float | None) -> IssuedKey:
+        """Make a key that may what the old one may, which holds for `overlap` more seconds."""
+
+    async def revoke_key(self, public_id: str, *, actor: str) -> KeyRecord:
+        """End a key."""
+
+    async def key(self, public_id: str) -> KeyRecord | None:
+        """A key, also one that no longer holds."""
+
+    async def keys(self, tenant: str | None) -> Sequence[KeyRecord]:
+        """All keys, or one tenant's, the latest first."""
+
+    async def audit_events(
+        self, since: float, until: float, *, after: AuditEntry | None, count: int
+    ) -> Sequence[AuditEntry]:
+        """What was done, the latest first: `count` entries that come after one."""
 
 
 class CallEngine(Protocol):

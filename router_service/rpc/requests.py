@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from llmrouter.v1 import call_pb2, router_service_pb2
 from router_service.domain.call import Call, Caller, Wishes
 from router_service.domain.identity import Identity
@@ -21,6 +23,8 @@ MAX_ID = 256
 MAX_LABEL_KEY = 64
 MAX_LANGUAGE = 35
 MAX_TOKEN = 16_384
+END_OF_TIME = 253_402_300_799
+"""The last second that a timestamp can say, since 1970."""
 
 _CACHE_BYPASS = {call_pb2.CACHE_MODE_UNSPECIFIED: False, call_pb2.CACHE_MODE_BYPASS: True}
 _ANONYMOUS = Caller()
@@ -54,6 +58,11 @@ def call_of(
     )
     violations.raise_any()
     return call
+
+
+def seconds_of(moment: Timestamp) -> float:
+    """A point in time in seconds since 1970; what lies beyond the years 1 to 9999 is their end."""
+    return min(max(moment.seconds + moment.nanos / 1e9, -END_OF_TIME), END_OF_TIME)
 
 
 def _caller(wire: call_pb2.Caller, violations: Violations) -> Caller:

@@ -113,6 +113,8 @@ def _fill_receipt(wire: receipt_pb2.Receipt, receipt: receipts.Receipt) -> None:
     wire.status = receipt.status
     wire.error_reason = receipt.error_reason
     wire.trace_id = receipt.trace_id
+    if receipt.spent_budgets:
+        wire.spent_budgets.extend(receipt.spent_budgets)
     for attempt in receipt.attempts:
         _add_attempt(wire, attempt)
     _fill_usage(wire.usage, receipt.usage)

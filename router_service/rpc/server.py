@@ -12,10 +12,11 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from llmrouter.v1 import router_service_pb2_grpc
+from llmrouter.v1 import admin_service_pb2_grpc, router_service_pb2_grpc
 from router_service.config.configuration import ServerSettings
 from router_service.config.identity import EVERYBODY, IdentitySettings
 from router_service.rpc.address import CannotServe, check_address, exposure, is_local
+from router_service.rpc.admin_servicer import ADMIN_SERVICE, AdminServicer
 from router_service.rpc.admission import Admission
 from router_service.rpc.catch_all import CatchAll
 from router_service.rpc.handlers import Layers
@@ -55,9 +56,10 @@ Sleep = Callable[[float], Awaitable[None]]
 class GrpcServer:
     """One server in the running event loop.
 
-    `interceptors` come before the router's own and so see every call's final status. `identity` says whether callers
-    are known, without which it serves on loopback only. With `shared_port` other processes may
-    listen there too, as the workers of one supervisor do.
+    `interceptors` come before the router's own and so see every call's final status. `admin` is served beside the
+    router; without one administrators have no service. `identity` says whether callers are known, without which it
+    serves on loopback only. With `shared_port` other processes may listen there too, as the workers of one
+    supervisor do.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class GrpcServer:
         settings: ServerSettings,
         servicer: RouterServicer,
         *,
+        admin: AdminServicer | None = None,
         identity: IdentitySettings = _UNKNOWN_CALLERS,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
         shared_port: bool = False,
@@ -76,6 +79,7 @@ class GrpcServer:
         self._health = Health([SERVICE])
         self._admission = Admission(
             SERVICE,
+            ADMIN_SERVICE,
             max_calls=settings.max_concurrent_calls,
             max_per_tenant=settings.max_concurrent_calls_per_tenant,
             identity_of=servicer.identity_of,
@@ -85,9 +89,13 @@ class GrpcServer:
             options=_options(settings, shared_port=shared_port),
         )
         router_service_pb2_grpc.add_RouterServiceServicer_to_server(servicer, self._server)
+        names = [SERVICE]
+        if admin is not None:
+            admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, self._server)
+            names.append(ADMIN_SERVICE)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if _reflects(settings):
-            names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
+            names += [health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME]
             reflection.enable_server_reflection(names, self._server)
 
     @property

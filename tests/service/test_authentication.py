@@ -188,3 +188,18 @@ async def test_beyond_loopback_nobody_is_anonymous(tmp_path: Path) -> None:
             await application.start()
     finally:
         await application.stop()
+
+
+async def test_beyond_loopback_a_reload_cannot_open_the_door_to_everybody(tmp_path: Path) -> None:
+    file = configuration(tmp_path, address="0.0.0.0:0")
+    application = Application(file, environ={"KEY": KEY, "LIMITED_KEY": LIMITED_KEY})
+    port = await application.start()
+    try:
+        whole = yaml.safe_load(file.read_text())
+        del whole["identity"]
+        file.write_text(yaml.safe_dump(whole))
+        assert "Refused to serve on 0.0.0.0:0" in str(await application.reload())
+        async with AsyncClient.connect(f"127.0.0.1:{port}") as client:
+            assert await reason_of(client) == "UNAUTHENTICATED"
+    finally:
+        await application.stop()

@@ -152,6 +152,22 @@ async def test_a_key_revoked_during_its_lookup_is_not_remembered() -> None:
     await refused(who, bearer(key.reveal()))
 
 
+async def test_nobody_joins_a_lookup_that_began_before_the_key_was_revoked() -> None:
+    key = a_key()
+    store = MemoryKeyStore([kept(key)])
+    store.slow = asyncio.Event()
+    who = authenticator(database_settings(), store)
+    early = asyncio.create_task(who.authenticate(bearer(key.reveal())))
+    await store.begun.wait()
+    store.records[key.public_id] = kept(key, revoked_at=1)
+    who.forget(key.public_id)
+    late = asyncio.create_task(refused(who, bearer(key.reveal())))
+    await asyncio.sleep(0)
+    store.slow.set()
+    assert "revoked" in (await late).message
+    await asyncio.gather(early, return_exceptions=True)
+
+
 async def test_a_key_ends_at_its_time_also_where_it_is_remembered() -> None:
     time, key = Time(), a_key()
     who = authenticator(database_settings(), MemoryKeyStore([kept(key, expires_at=time.now + 10)]), time)

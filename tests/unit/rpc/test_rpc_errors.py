@@ -82,6 +82,8 @@ def test_the_status_of_a_reason_is_the_one_the_api_documents(reason: Reason) -> 
 
 DOCUMENTED = {
     "STATE_UNAVAILABLE": "UNAVAILABLE",
+    "KEY_NOT_FOUND": "NOT_FOUND",
+    "NOT_CONFIGURED": "FAILED_PRECONDITION",
     "INVALID_REQUEST": "INVALID_ARGUMENT",
     "POLICY_NOT_FOUND": "NOT_FOUND",
     "MODEL_NOT_FOUND": "NOT_FOUND",

@@ -254,7 +254,7 @@ class RotateKeyRequest(message.Message):
     public_id: builtins.str
     """public_id of the key to be replaced."""
     overlap_seconds: builtins.int
-    """overlap_seconds for which the old key still holds; 0 means a day."""
+    """overlap_seconds for which the old key still holds, up to a year; 0 means a day. To end it at once, revoke it."""
     def __init__(
         self,
         *,
@@ -410,7 +410,7 @@ class AuditEvent(message.Message):
     BEFORE_FIELD_NUMBER: builtins.int
     AFTER_FIELD_NUMBER: builtins.int
     actor: builtins.str
-    """actor who did it: a principal, or "cli" or "reload"."""
+    """actor who did it: a principal, or "cli" or "operator"."""
     action: builtins.str
     """action such as "keys.create" or "configuration.reload"."""
     subject: builtins.str

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class AdminServiceStub:
-    """AdminService manages API keys. Callers need the role admin, or tenant_admin for their own tenant. Every change is in
-    the audit log.
+    """AdminService manages API keys. Callers need the role admin, or tenant_admin for their own tenant; who brings no
+    credentials never has one. Every change is in the audit log.
     """
 
     def __init__(self, channel):
@@ -64,8 +64,8 @@ class AdminServiceStub:
 
 
 class AdminServiceServicer:
-    """AdminService manages API keys. Callers need the role admin, or tenant_admin for their own tenant. Every change is in
-    the audit log.
+    """AdminService manages API keys. Callers need the role admin, or tenant_admin for their own tenant; who brings no
+    credentials never has one. Every change is in the audit log.
     """
 
     def CreateKey(self, request, context):
@@ -83,7 +83,7 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RotateKey(self, request, context):
-        """RotateKey makes a key with the same grants; the old one holds for a while longer.
+        """RotateKey makes a key with the same grants and lifetime; the old one holds for a while longer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -97,7 +97,8 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAuditEvents(self, request, context):
-        """ListAuditEvents lists administrative actions and changes of the configuration, the latest first.
+        """ListAuditEvents lists administrative actions and changes of the configuration, the latest first. It takes the role
+        admin: they are those of all tenants.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,8 +141,8 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService:
-    """AdminService manages API keys. Callers need the role admin, or tenant_admin for their own tenant. Every change is in
-    the audit log.
+    """AdminService manages API keys. Callers need the role admin, or tenant_admin for their own tenant; who brings no
+    credentials never has one. Every change is in the audit log.
     """
 
     @staticmethod

@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdminServiceStub:
-    """AdminService manages API keys. Callers need the role admin, or tenant_admin for their own tenant. Every change is in
-    the audit log.
+    """AdminService manages API keys. Callers need the role admin, or tenant_admin for their own tenant; who brings no
+    credentials never has one. Every change is in the audit log.
     """
 
     @_typing.overload
@@ -40,16 +40,18 @@ class AdminServiceStub:
     ListKeys: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListKeysRequest, _admin_service_pb2.ListKeysResponse]
     """ListKeys lists keys without their secrets."""
     RotateKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RotateKeyRequest, _admin_service_pb2.RotateKeyResponse]
-    """RotateKey makes a key with the same grants; the old one holds for a while longer."""
+    """RotateKey makes a key with the same grants and lifetime; the old one holds for a while longer."""
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeKeyRequest, _admin_service_pb2.RevokeKeyResponse]
     """RevokeKey ends a key: at once in this process, elsewhere once its cache has forgotten it."""
     ListAuditEvents: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListAuditEventsRequest, _admin_service_pb2.ListAuditEventsResponse]
-    """ListAuditEvents lists administrative actions and changes of the configuration, the latest first."""
+    """ListAuditEvents lists administrative actions and changes of the configuration, the latest first. It takes the role
+    admin: they are those of all tenants.
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
-    """AdminService manages API keys. Callers need the role admin, or tenant_admin for their own tenant. Every change is in
-    the audit log.
+    """AdminService manages API keys. Callers need the role admin, or tenant_admin for their own tenant; who brings no
+    credentials never has one. Every change is in the audit log.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -58,15 +60,17 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ListKeys: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListKeysRequest, _admin_service_pb2.ListKeysResponse]  # type: ignore[assignment]
     """ListKeys lists keys without their secrets."""
     RotateKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RotateKeyRequest, _admin_service_pb2.RotateKeyResponse]  # type: ignore[assignment]
-    """RotateKey makes a key with the same grants; the old one holds for a while longer."""
+    """RotateKey makes a key with the same grants and lifetime; the old one holds for a while longer."""
     RevokeKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeKeyRequest, _admin_service_pb2.RevokeKeyResponse]  # type: ignore[assignment]
     """RevokeKey ends a key: at once in this process, elsewhere once its cache has forgotten it."""
     ListAuditEvents: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListAuditEventsRequest, _admin_service_pb2.ListAuditEventsResponse]  # type: ignore[assignment]
-    """ListAuditEvents lists administrative actions and changes of the configuration, the latest first."""
+    """ListAuditEvents lists administrative actions and changes of the configuration, the latest first. It takes the role
+    admin: they are those of all tenants.
+    """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
-    """AdminService manages API keys. Callers need the role admin, or tenant_admin for their own tenant. Every change is in
-    the audit log.
+    """AdminService manages API keys. Callers need the role admin, or tenant_admin for their own tenant; who brings no
+    credentials never has one. Every change is in the audit log.
     """
 
     @_abc_1.abstractmethod
@@ -91,7 +95,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.RotateKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.RotateKeyResponse, _abc.Awaitable[_admin_service_pb2.RotateKeyResponse]]:
-        """RotateKey makes a key with the same grants; the old one holds for a while longer."""
+        """RotateKey makes a key with the same grants and lifetime; the old one holds for a while longer."""
 
     @_abc_1.abstractmethod
     def RevokeKey(
@@ -107,6 +111,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.ListAuditEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ListAuditEventsResponse, _abc.Awaitable[_admin_service_pb2.ListAuditEventsResponse]]:
-        """ListAuditEvents lists administrative actions and changes of the configuration, the latest first."""
+        """ListAuditEvents lists administrative actions and changes of the configuration, the latest first. It takes the role
+        admin: they are those of all tenants.
+        """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -134,6 +134,16 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     reached; nothing was sent to a provider. RetryInfo says when to come back. UNAVAILABLE.
     Example: {"reason": "STATE_UNAVAILABLE", "metadata": {"state": "api_keys"}}
     """
+    ERROR_REASON_KEY_NOT_FOUND: _ErrorReason.ValueType  # 27
+    """ERROR_REASON_KEY_NOT_FOUND: no API key has that public id, none that still holds, or none that is yours to see.
+    NOT_FOUND.
+    Example: {"reason": "KEY_NOT_FOUND", "metadata": {"public_id": "rk_3fZkq0aB91xY"}}
+    """
+    ERROR_REASON_NOT_CONFIGURED: _ErrorReason.ValueType  # 28
+    """ERROR_REASON_NOT_CONFIGURED: this router is not set up for what was asked; the message says what to configure.
+    FAILED_PRECONDITION.
+    Example: {"reason": "NOT_CONFIGURED", "metadata": {"section": "identity.api_keys"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the reason in google.rpc.ErrorInfo (domain "llmrouter"): the name without its ERROR_REASON_ prefix."""
@@ -245,6 +255,16 @@ ERROR_REASON_STATE_UNAVAILABLE: ErrorReason.ValueType  # 26
 """ERROR_REASON_STATE_UNAVAILABLE: the router's own database or shared state, which the answer depends on, cannot be
 reached; nothing was sent to a provider. RetryInfo says when to come back. UNAVAILABLE.
 Example: {"reason": "STATE_UNAVAILABLE", "metadata": {"state": "api_keys"}}
+"""
+ERROR_REASON_KEY_NOT_FOUND: ErrorReason.ValueType  # 27
+"""ERROR_REASON_KEY_NOT_FOUND: no API key has that public id, none that still holds, or none that is yours to see.
+NOT_FOUND.
+Example: {"reason": "KEY_NOT_FOUND", "metadata": {"public_id": "rk_3fZkq0aB91xY"}}
+"""
+ERROR_REASON_NOT_CONFIGURED: ErrorReason.ValueType  # 28
+"""ERROR_REASON_NOT_CONFIGURED: this router is not set up for what was asked; the message says what to configure.
+FAILED_PRECONDITION.
+Example: {"reason": "NOT_CONFIGURED", "metadata": {"section": "identity.api_keys"}}
 """
 
 @typing.final
