@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc.aio
+import pytest
 import yaml
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
 
 from llmrouter import AsyncClient
 from llmrouter.v1 import admin_service_pb2, admin_service_pb2_grpc, router_service_pb2, router_service_pb2_grpc
@@ -22,6 +25,7 @@ from router_service.spend.cost import cost
 from router_service.telemetry.tree import SpanCollector
 
 T = TypeVar("T")
+DetailT = TypeVar("DetailT", bound=Message)
 
 PEPPER = "pepper-of-these-tests-4c1d"
 ADMIN_KEY = "rk_AdminAdmin12_" + "A" * 48
@@ -108,6 +112,22 @@ async def until(condition: Callable[[], Awaitable[T]], *, seconds: float = 20) -
         while not (met := await condition()):  # noqa: ASYNC110 - what is waited for has no event here
             await asyncio.sleep(0.005)
     return met
+
+
+async def refused(call: Awaitable[Any]) -> tuple[grpc.StatusCode, str, status_pb2.Status]:
+    """The status and reason that a call is refused with, and its details."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    status = status_pb2.Status.FromString(dict(caught.value.trailing_metadata() or ())["grpc-status-details-bin"])
+    return caught.value.code(), detail(status, error_details_pb2.ErrorInfo).reason, status
+
+
+def detail(status: status_pb2.Status, kind: type[DetailT]) -> DetailT:
+    """The one detail of this kind."""
+    [packed] = [one for one in status.details if one.Is(kind.DESCRIPTOR)]
+    found = kind()
+    packed.Unpack(found)
+    return found
 
 
 def bearer(key: str) -> tuple[tuple[str, str], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,18 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
-from running_router import ADMIN_KEY, EVERYTHING, Running, bearer, configured, running, until, with_keys
+from running_router import (
+    ADMIN_KEY,
+    EVERYTHING,
+    Running,
+    bearer,
+    configured,
+    detail,
+    refused,
+    running,
+    until,
+    with_keys,
+)
 
 from llmrouter import Unauthenticated
 from llmrouter.v1 import admin_service_pb2 as wire
@@ -41,21 +52,8 @@ async def router(tmp_path: Path) -> AsyncIterator[Running]:
         yield router
 
 
-async def refused(call: Awaitable[Any]) -> tuple[grpc.StatusCode, str, status_pb2.Status]:
-    """The status and reason that a call is refused with, and its details."""
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    status = status_pb2.Status.FromString(dict(caught.value.trailing_metadata() or ())["grpc-status-details-bin"])
-    info = error_details_pb2.ErrorInfo()
-    status.details[0].Unpack(info)
-    return caught.value.code(), info.reason, status
-
-
 def violations(status: status_pb2.Status) -> set[str]:
-    bad = error_details_pb2.BadRequest()
-    [packed] = [detail for detail in status.details if detail.Is(bad.DESCRIPTOR)]
-    packed.Unpack(bad)
-    return {violation.field for violation in bad.field_violations}
+    return {violation.field for violation in detail(status, error_details_pb2.BadRequest).field_violations}
 
 
 def written(folder: Path) -> bytes:
