@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ import yaml
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
+from benchmarks.redis_server import RedisMissing, RedisServer, redis_server
 from llmrouter import AsyncClient
 from llmrouter.v1 import admin_service_pb2, admin_service_pb2_grpc, router_service_pb2, router_service_pb2_grpc
 from router_service.app import Application
@@ -188,7 +190,7 @@ async def running(
             await own.__aexit__(None, None, None)
 
 
-def billed(application: Application, entries: list[Entry]) -> int:
+def billed(application: Application, entries: Iterable[Entry]) -> int:
     """What the provider charges for these requests by its own journal, in nano-USD."""
     return sum(price(application, entry.model, entry.billed) for entry in entries)
 
@@ -199,3 +201,15 @@ def price(application: Application, model: str, usage: Usage) -> int:
     )
     assert deployment.price is not None
     return cost(usage, deployment.price).total
+
+
+@contextmanager
+def in_redis() -> Iterator[RedisServer]:
+    """A running Redis of the test's own. Where none is installed the test is skipped, except in CI."""
+    try:
+        with redis_server() as server:
+            yield server
+    except RedisMissing as missing:
+        if os.environ.get("CI"):
+            pytest.fail(str(missing), pytrace=False)
+        pytest.skip(str(missing))
