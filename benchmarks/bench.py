@@ -182,7 +182,8 @@ def router(stack: ExitStack, folder: Path, name: str, **values: str) -> tuple[in
     """Start a router with the benchmark's configuration."""
     file = folder / f"{name}.yaml"
     file.write_text(CONFIGURATION.format(**values))
-    command = (sys.executable, "-m", "router_service", "serve", "--config", str(file))
+    ledger = f"LLMROUTER_LEDGER={folder / name}"
+    command = ("env", ledger, sys.executable, "-m", "router_service", "serve", "--config", str(file))
     return stack.enter_context(process(*command, ready=_serving))
 
 

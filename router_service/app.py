@@ -120,6 +120,7 @@ class Application:
             book=self._state.book,
         )
         self._telemetry.observe_health(self.engine.open_circuits)
+        self._telemetry.observe_ledger(self._state.ledger_lag)
         self._telemetry.observe_connections(self._providers.connections)
         servicer = RouterServicer(
             self.engine,

@@ -98,6 +98,13 @@ class State:
         assert self._authenticator is not None
         return await self._authenticator.authenticate(credentials_of(context))
 
+    def ledger_lag(self) -> tuple[int, float]:
+        """How many bytes and seconds the ledger's database is behind. Safe to call from another thread."""
+        if self._keeper is None:
+            return 0, 0.0
+        lag = self._keeper.lag()
+        return lag.bytes, lag.seconds
+
     async def usage(self, query: UsageQuery) -> Usage:
         """What was used and what it cost. Raises `NotConfigured` and `StateUnavailable`."""
         if self._database is None:

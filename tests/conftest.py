@@ -1,7 +1,12 @@
 """What holds for all tests."""
 
+import os
+
 from hypothesis import settings
 
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("llmrouter", deadline=None)
 settings.load_profile("llmrouter")
+
+# Commands that tests start record calls only where a test asks for it, and never where the user's are.
+os.environ["LLMROUTER_LEDGER"] = ""

@@ -116,7 +116,7 @@ class Replica:
     def __init__(self, port: int, file: Path, simulator: str) -> None:
         self.address = f"127.0.0.1:{port}"
         self._file = file
-        self._environ = {"SIMULATOR_URL": simulator}
+        self._environ = {"SIMULATOR_URL": simulator, "LLMROUTER_LEDGER": ""}
         self._child: Child | None = None
 
     async def start(self) -> None:

@@ -86,6 +86,7 @@ async def staged(*, max_connections: int, max_calls: int, channels: int = 1) -> 
                 "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"http://{metrics}",
                 # Its connection shall be there before files are counted.
                 "OTEL_BSP_SCHEDULE_DELAY": "200",
+                "LLMROUTER_LEDGER": str(folder / "ledger"),
             }
             command = ("env", *(f"{name}={value}" for name, value in variables.items()))
             serve = (*run, "router_service", "serve", "--config", str(file))

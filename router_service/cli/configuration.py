@@ -12,6 +12,7 @@ import typer
 from router_service.cli.ending import end
 from router_service.cli.options import CallerOptions, ConfigFile, PromptArgument, prompt_text, with_caller_options
 from router_service.config.configuration import Configuration
+from router_service.config.places import with_ledger
 from router_service.config.problem import ConfigurationError
 from router_service.demo.counted import counted
 from router_service.domain.error import RouterError
@@ -57,6 +58,6 @@ def configuration_or_exit(file: Path | None) -> Configuration:
     from router_service.app import read_configuration  # noqa: PLC0415 - brings the whole server along
 
     try:
-        return read_configuration(file, os.environ)
+        return read_configuration(file, with_ledger(os.environ))
     except ConfigurationError as error:
         end(str(error))

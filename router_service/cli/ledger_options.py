@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,7 @@ import typer
 
 from router_service.cli.configuration import configuration_or_exit
 from router_service.cli.ending import MISUSED, end
+from router_service.config.places import LEDGER_VARIABLE, with_ledger
 
 if TYPE_CHECKING:
     from router_service.storage.database import Database
@@ -80,6 +82,8 @@ def with_database(url: str, config: Path | None, work: Callable[[Database], Awai
     elif config is not None:
         configuration = configuration_or_exit(config)
         storage, ledger = configuration.storage, configuration.ledger
+    elif folder := with_ledger(os.environ).get(LEDGER_VARIABLE):
+        storage, ledger = StorageSettings(), LedgerSettings(folder=Path(folder))
     else:
         end("Say where the ledger is: --database URL, or --config with the router's file.", MISUSED)
 

@@ -14,6 +14,7 @@ import uvloop
 from router_service.cli.configuration import configuration_or_exit
 from router_service.cli.ending import MISUSED, end
 from router_service.cli.options import ConfigFile
+from router_service.config.places import with_ledger
 from router_service.config.problem import ConfigurationError
 from router_service.rpc.address import CannotServe
 from router_service.telemetry.logging import configure_logging
@@ -42,7 +43,9 @@ def serve(
     configure_logging(log_level.upper(), json=log_json, background=True)
 
     async def run() -> None:
-        application = Application(config, address=address, shared_port=worker is not None)
+        application = Application(
+            config, environ=with_ledger(os.environ), address=address, shared_port=worker is not None
+        )
         await application.serve(None if worker is None else _line(worker))
 
     try:

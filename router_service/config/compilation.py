@@ -26,6 +26,7 @@ from router_service.config.document import Document
 from router_service.config.endpoint import completed
 from router_service.config.identity_compilation import identity_settings
 from router_service.config.limits_compilation import deployment_rates, limit_rules
+from router_service.config.places import LEDGER_VARIABLE
 from router_service.config.policy_shape import HedgeShape, PolicyShape, RangeShape, RuleShape, TextShape, WhenShape
 from router_service.config.references import vendor_of
 from router_service.config.secret import EnvironmentSecret, FileSecret, LiteralSecret, Secret
@@ -265,8 +266,9 @@ class Compiler:
     def _ledger(self) -> LedgerSettings:
         shape = self._document.ledger.usable
         days = shape.retention_days
+        folder = shape.folder or self._environ.get(LEDGER_VARIABLE)
         return LedgerSettings(
-            folder=None if shape.folder is None else self._directory / shape.folder,
+            folder=self._directory / folder if folder else None,
             labels=frozenset(shape.labels),
             retention=None if days is None else days * 86_400.0,
             **shape.model_dump(include={"sync_interval", "max_backlog", "min_free", "orphaned_after"}),

@@ -15,7 +15,8 @@ class LedgerShape(Shape):
         default=None,
         min_length=1,
         description="Folder of the journal, which outlives a crash; in a container, on a mounted volume. Without a "
-        "database in `storage` the rows go to ledger.db in it. Default: nothing is recorded.",
+        "database in `storage` the rows go to ledger.db in it. Default: LLMROUTER_LEDGER, else llmrouter in the user's "
+        "place for state ($XDG_STATE_HOME or ~/.local/state).",
     )
     labels: Texts = Field(
         default_factory=list,

@@ -91,7 +91,7 @@ class Attempts:
         try:
             await run.tell(started)
             # Nothing waits from here on: what is intended is either recorded as ended, or the process died.
-            run.intend(started)
+            run.intend(started, reserve)
         except BaseException:
             if run.charges is not None and reserve is not None:
                 run.charges.give_back(reserve)

@@ -9,6 +9,7 @@ from router_service.domain.decision import Decision
 from router_service.domain.error import Overloaded
 from router_service.domain.event import AttemptStarted
 from router_service.domain.receipt import Attempt, AttemptReason, Receipt
+from router_service.engine.charges import Reserve
 from router_service.ledger.journal import Journal, NotRecorded
 from router_service.ledger.records import (
     AttemptKind,
@@ -31,8 +32,9 @@ class Book(Protocol):
     def opened(self, call: Call, decision: Decision | None, *, operation_id: str, started_at: float) -> None:
         """A call was decided on, or failed before that; `started_at` is in seconds since the epoch."""
 
-    def intend(self, operation_id: str, started: AttemptStarted) -> None:
-        """An attempt is about to be dispatched. Raises `Overloaded` where that cannot be recorded: then it must not."""
+    def intend(self, operation_id: str, started: AttemptStarted, reserved: Reserve | None) -> None:
+        """An attempt is about to be dispatched, and holds so much. Raises `Overloaded` where that cannot be recorded:
+        then it must not be."""
 
     def ended(self, operation_id: str, attempt: Attempt) -> None:
         """An attempt ended, one way or another."""
@@ -50,7 +52,7 @@ class NoBook:
     def opened(self, call: Call, decision: Decision | None, *, operation_id: str, started_at: float) -> None:
         """Forgotten."""
 
-    def intend(self, operation_id: str, started: AttemptStarted) -> None:
+    def intend(self, operation_id: str, started: AttemptStarted, reserved: Reserve | None) -> None:
         """Forgotten."""
 
     def ended(self, operation_id: str, attempt: Attempt) -> None:
@@ -86,10 +88,15 @@ class JournalBook:
             )
         )
 
-    def intend(self, operation_id: str, started: AttemptStarted) -> None:
+    def intend(self, operation_id: str, started: AttemptStarted, reserved: Reserve | None) -> None:
         """In the kernel's hands when this returns. Raises `Overloaded`."""
         intent = attempt_intent(
-            started, operation_id=operation_id, process=self._journal.process, kind=_kind(started.reason)
+            started,
+            operation_id=operation_id,
+            process=self._journal.process,
+            kind=_kind(started.reason),
+            reserved_tokens=None if reserved is None else reserved.tokens,
+            reserved_nano_usd=None if reserved is None else reserved.nano_usd,
         )
         try:
             self._journal.intent(intent)

@@ -26,10 +26,12 @@ _GONE_AFTER = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """What one attempt holds: on limits and budgets, and of what its provider allows."""
+    """What one attempt holds on limits and budgets, in tokens and nano-USD, and of what its provider allows."""
 
     hold: Hold
     flight: Flight | None
+    tokens: int
+    nano_usd: int
 
 
 class Charges:
@@ -61,16 +63,17 @@ class Charges:
         )
         deployment = candidate.deployment
         tokens = usage.input_tokens + usage.output_tokens
+        nano_usd = 0 if deployment.price is None else cost(usage, deployment.price).total
         hold = await self._limiter.hold(
             self._entry,
             model=deployment.model,
             tokens=tokens,
-            nano_usd=0 if deployment.price is None else cost(usage, deployment.price).total,
+            nano_usd=nano_usd,
             attempt_id=attempt_id,
             lease=self._lease,
         )
         flight = self._rates.dispatched(deployment.id, tokens) if self._rates.limits(deployment.id) else None
-        return Reserve(hold, flight)
+        return Reserve(hold, flight, tokens, nano_usd)
 
     def settle(self, reserve: Reserve, attempt: Attempt) -> None:
         """Replace the reserve by what the attempt used; where nobody knows, the reserve stands."""

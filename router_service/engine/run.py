@@ -27,7 +27,7 @@ from router_service.domain.money import Usage
 from router_service.domain.receipt import Attempt, Receipt
 from router_service.domain.upstream import Reply
 from router_service.engine.book import Book
-from router_service.engine.charges import Charges
+from router_service.engine.charges import Charges, Reserve
 from router_service.engine.transcript import Transcript
 from router_service.spend.cost import baseline_cost, total_cost
 
@@ -119,9 +119,9 @@ class CallRun:
             await self.tell(AttemptDiscarded(attempt=shown.root, reason=Reason.STREAM_TRUNCATED))
             shown.clear()
 
-    def intend(self, started: AttemptStarted) -> None:
+    def intend(self, started: AttemptStarted, reserved: Reserve | None) -> None:
         """Record an attempt before it can cost anything. Raises `RouterError` where that is not possible."""
-        self._book.intend(self.operation_id, started)
+        self._book.intend(self.operation_id, started, reserved)
 
     async def announce(self, finished: Finished) -> None:
         """Tell the caller that the call ended; observers know already."""

@@ -28,6 +28,10 @@ def _observing(tally: Tally, scale: float | None) -> Callable[[CallbackOptions],
     return lambda _: tally.observe(scale)
 
 
+def _nothing_behind() -> tuple[int, float]:
+    return 0, 0.0
+
+
 class Bounded:
     """Lets the first `limit` distinct values through and calls all others "other"."""
 
@@ -77,6 +81,7 @@ class Metrics:
     ) -> None:
         self.features: frozenset[str] = frozenset()
         self.health: Callable[[], Mapping[str, bool]] = dict
+        self.ledger: Callable[[], tuple[int, float]] = _nothing_behind
         self.connections: Callable[[], Mapping[str, tuple[int, int]]] = dict
         self._tier = Bounded(_MAX_TIERS)
         self._rule = Bounded(_MAX_RULES)
@@ -116,16 +121,7 @@ class Metrics:
         meter.create_observable_up_down_counter(
             semconv.METRIC_ACTIVE_REQUESTS, [lambda _: [Observation(self._active)]], unit="{request}"
         )
-        meter.create_observable_gauge(
-            semconv.METRIC_CIRCUIT, [self._observe_health], description="1 where a deployment's circuit is open"
-        )
-        meter.create_observable_up_down_counter(
-            semconv.METRIC_CONNECTIONS, [self._observe_connections], unit="{connection}"
-        )
-        meter.create_observable_counter(semconv.METRIC_DROPPED_SPANS, [self._observe_dropped], unit="{span}")
-        meter.create_observable_counter(
-            semconv.METRIC_OBSERVER_FAILURES, [lambda _: [Observation(observer_failures())]], unit="{failure}"
-        )
+        self._observe_state(meter, observer_failures)
 
         def histogram(name: str, unit: str, *keys: str) -> Histogram:
             return Histogram(name, unit, semconv.BUCKETS[name], *keys)
@@ -147,6 +143,31 @@ class Metrics:
             self._route_duration,
             self._rpc_duration,
             self.loop_lag,
+        )
+
+    def _observe_state(self, meter: Meter, observer_failures: Callable[[], int]) -> None:
+        """What is not counted but is as it is when metrics are collected."""
+        meter.create_observable_gauge(
+            semconv.METRIC_LEDGER_BACKLOG,
+            [lambda _: [Observation(self.ledger()[0])]],
+            unit="By",
+            description="Journal that is not in the ledger's database yet",
+        )
+        meter.create_observable_gauge(
+            semconv.METRIC_LEDGER_LAG,
+            [lambda _: [Observation(self.ledger()[1])]],
+            unit="s",
+            description="Time since the ledger's database had all of the journal",
+        )
+        meter.create_observable_gauge(
+            semconv.METRIC_CIRCUIT, [self._observe_health], description="1 where a deployment's circuit is open"
+        )
+        meter.create_observable_up_down_counter(
+            semconv.METRIC_CONNECTIONS, [self._observe_connections], unit="{connection}"
+        )
+        meter.create_observable_counter(semconv.METRIC_DROPPED_SPANS, [self._observe_dropped], unit="{span}")
+        meter.create_observable_counter(
+            semconv.METRIC_OBSERVER_FAILURES, [lambda _: [Observation(observer_failures())]], unit="{failure}"
         )
 
     def feature(self, name: str) -> str:

@@ -121,6 +121,11 @@ class Telemetry:
         if self._metrics is not None:
             self._metrics.connections = connections
 
+    def observe_ledger(self, lag: Callable[[], tuple[int, float]]) -> None:
+        """Export how many bytes and seconds the ledger's database is behind. `lag` is called from another thread."""
+        if self._metrics is not None:
+            self._metrics.ledger = lag
+
     def watch_loop(self) -> None:
         """Export from now on how late the running event loop is, until shutdown."""
         if self._metrics is not None and self._loop_lag is None:
