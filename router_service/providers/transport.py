@@ -19,13 +19,16 @@ import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from ssl import SSLContext, create_default_context
+from typing import Any
 
 import aiohttp
 import httpx2
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.tracing import Trace
 from multidict import CIMultiDict
 from yarl import URL
@@ -79,8 +82,26 @@ class _Exchange:
 _exchange: ContextVar[_Exchange] = ContextVar("exchange")
 
 
+class _Protocol(ResponseHandler):
+    """Tells the reader of a body that what follows is not HTTP. aiohttp closes the connection and leaves it waiting."""
+
+    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
+        if exc_cause is None:
+            super().set_exception(exc)
+        else:
+            super().set_exception(exc, exc_cause)
+        body = self._payload
+        if isinstance(exc, HttpProcessingError) and body is not None and not body.is_eof():
+            body.set_exception(aiohttp.ClientPayloadError("What follows is not HTTP"))
+
+
 class _Connector(aiohttp.TCPConnector):
     """Tells the exchange of the current task when it leaves the queue and when it has a connection."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        protocol: type[ResponseHandler] = _Protocol
+        self._factory = partial(protocol, loop=self._loop)
 
     async def connect(
         self,

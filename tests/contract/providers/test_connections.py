@@ -17,7 +17,8 @@ from provider_calls import DEPLOYMENT, Outcome, a_provider, a_request, completed
 from scripted_upstream import Connection, running
 from wild_streams import DONE, FINISH, chunk
 
-from router_service.domain.error import UpstreamFault
+from router_service.domain.error import UpstreamError, UpstreamFault
+from router_service.domain.upstream import Reply
 from router_service.domain.vendor import Auth, Quirks
 from router_service.providers.transport import AiohttpTransport
 
@@ -377,6 +378,25 @@ async def test_answers_streams_and_errors_leave_their_connection_for_the_next_ca
         await streamed(provider)
     assert len(upstream.requests) == 4
     assert upstream.connections == 1
+
+
+@pytest.mark.parametrize("garbage", [b"zz\r\nlo\r\n", b"-5\r\n", b"ffffffffffffffffffff\r\n"])
+async def test_a_body_that_ceases_to_be_http_is_noticed_at_once(garbage: bytes) -> None:
+    heard = asyncio.Event()
+
+    async def script(connection: Connection) -> None:
+        await connection.sse(chunk("Hel"), end=False)
+        await heard.wait()
+        await connection.send(garbage)
+        await connection.closed()
+
+    async def receive(_: object) -> None:
+        heard.set()
+
+    async with running(script) as upstream, a_provider(upstream.base_url) as provider, asyncio.timeout(5):
+        with pytest.raises(UpstreamError) as raised:
+            await provider.stream(a_request(), Reply(), receive)
+    assert raised.value.fault is UpstreamFault.TRUNCATED
 
 
 async def test_an_error_body_is_read_only_so_far() -> None:
