@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import threading
 import time
 from collections import Counter
@@ -20,7 +21,13 @@ from opentelemetry.sdk.environment_variables import (
 )
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
-from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, OTELResourceDetector, Resource
+from opentelemetry.sdk.resources import (
+    SERVICE_INSTANCE_ID,
+    SERVICE_NAME,
+    SERVICE_VERSION,
+    OTELResourceDetector,
+    Resource,
+)
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
@@ -237,9 +244,12 @@ async def _in_thread(work: Callable[[], None], seconds: float) -> bool:
 
 
 def _resource(service_name: str, version: str) -> Resource:
-    attributes = {SERVICE_NAME: service_name, SERVICE_VERSION: version} if version else {SERVICE_NAME: service_name}
-    if SERVICE_NAME in OTELResourceDetector().detect().attributes:  # OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES
-        del attributes[SERVICE_NAME]
+    # Counters of workers that are not told apart would overwrite one another where they are kept.
+    attributes = {SERVICE_NAME: service_name, SERVICE_INSTANCE_ID: f"{socket.gethostname()}-{os.getpid()}"}
+    if version:
+        attributes[SERVICE_VERSION] = version
+    for given in OTELResourceDetector().detect().attributes:  # OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES
+        attributes.pop(given, None)
     return Resource.create(attributes)
 
 

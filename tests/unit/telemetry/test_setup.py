@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 
@@ -76,6 +77,16 @@ def test_the_service_is_named_by_the_settings() -> None:
         Telemetry(TelemetrySettings(service_name="router-eu"), version="1.2.3", span_exporter=collector), collector
     )
     assert (resource["service.name"], resource["service.version"]) == ("router-eu", "1.2.3")
+
+
+def test_processes_of_one_machine_are_told_apart_unless_the_environment_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    collector = SpanCollector()
+    resource = resource_of(Telemetry(TelemetrySettings(), span_exporter=collector), collector)
+    assert str(resource["service.instance.id"]).endswith(f"-{os.getpid()}")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.instance.id=one")
+    collector = SpanCollector()
+    resource = resource_of(Telemetry(TelemetrySettings(), span_exporter=collector), collector)
+    assert resource["service.instance.id"] == "one"
 
 
 def test_the_environment_names_the_service_and_adds_to_the_resource(monkeypatch: pytest.MonkeyPatch) -> None:
