@@ -13,11 +13,13 @@ from router_service.config.configuration import Configuration
 from router_service.domain.error import NotConfigured, RouterError, StateUnavailable
 from router_service.domain.identity import Identity
 from router_service.domain.limit import MeterState, Period, SettledSpend, Subject
+from router_service.domain.receipt import Receipt
 from router_service.engine.book import Book, JournalBook, NoBook
 from router_service.identity.authenticator import Authenticator, open_authenticator
 from router_service.identity.clock import Clocks
 from router_service.ledger.audit import AuditEntry, AuditLog
 from router_service.ledger.keeping import LedgerKeeper, open_ledger_database
+from router_service.ledger.receipts import recorded_receipt
 from router_service.ledger.usage import Usage, UsageQuery, UsageReader
 from router_service.limits.opening import open_limits
 from router_service.rpc.authentication import credentials_of
@@ -121,6 +123,18 @@ class State:
     async def allowances(self, subject: Subject, model: str) -> Sequence[MeterState]:
         """How a subject stands with limits and budgets. Raises `RouterError` where the counters are away."""
         return await self.limits.limiter.state(subject, model)
+
+    async def receipt(self, tenant: str, request_id: str) -> Receipt | None:
+        """The receipt of a call that any process recorded. Raises `StateUnavailable`."""
+        if self._database is None:
+            return None
+        try:
+            return await recorded_receipt(self._database, tenant, request_id)
+        except StorageError as error:
+            raise StateUnavailable(
+                "This process has no such receipt, and the ledger's database cannot be asked now. Try again.",
+                metadata={"state": "ledger"},
+            ) from error
 
     async def audit(self, action: str, *, before: str = "", after: str = "") -> None:
         """Note what the operator did. A database that is away loses the note, and the log says so."""

@@ -104,7 +104,10 @@ class ServerShape(Shape):
         description="Calls of one tenant served at once, so that it leaves room for others. From 1. Default: no limit.",
     )
     default_deadline: Timeout = Field(default=120.0, description="Deadline of calls that bring none. A duration.")
-    receipts_kept: CountFromZero = Field(default=10_000, description="How many receipts GetReceipt can find. From 0.")
+    receipts_kept: CountFromZero = Field(
+        default=10_000,
+        description="How many receipts are at hand for GetReceipt; others are looked up in the ledger. From 0.",
+    )
 
 
 class TelemetryShape(Shape):

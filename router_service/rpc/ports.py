@@ -26,13 +26,16 @@ IdentityOf: TypeAlias = Callable[[Context], Awaitable[Identity]]
 
 
 class Accounts(Protocol):
-    """What callers ask of the ledger and of the counters. Both raise `RouterError` where these cannot be reached."""
+    """What callers ask of the ledger and of the counters. All raise `RouterError` where these cannot be reached."""
 
     async def usage(self, query: UsageQuery) -> Usage:
         """What was used and what it cost."""
 
     async def allowances(self, subject: Subject, model: str) -> Sequence[MeterState]:
         """How a subject stands with limits and budgets; of a model's own only where one is named."""
+
+    async def receipt(self, tenant: str, request_id: str) -> Receipt | None:
+        """The account of a tenant's earlier call that any process recorded, if there is a ledger and it has it."""
 
 
 class Administration(Protocol):

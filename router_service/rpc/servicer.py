@@ -107,6 +107,8 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
             raise InvalidRequest([Violation("request_id", "must be 1 to 128 printable ASCII characters")])
         receipt = self._engine.receipt(identity.tenant, request.request_id)
         if receipt is None:
+            receipt = await self._accounts.receipt(identity.tenant, request.request_id)
+        if receipt is None:
             raise NotFound(
                 "No receipt is kept under that request id: the call is too long ago, still running, or not yours.",
                 reason=Reason.RECEIPT_NOT_FOUND,

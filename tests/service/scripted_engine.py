@@ -204,6 +204,9 @@ class NoAccounts:
     async def allowances(self, subject: Subject, model: str) -> Sequence[MeterState]:
         return ()
 
+    async def receipt(self, tenant: str, request_id: str) -> Receipt | None:
+        return None
+
 
 @asynccontextmanager
 async def serving(

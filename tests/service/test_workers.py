@@ -16,7 +16,8 @@ from pathlib import Path
 import grpc.aio
 
 from benchmarks.redis_server import RedisServer
-from llmrouter import AsyncClient, RateLimited
+from llmrouter import AsyncClient, NotFound, RateLimited
+from llmrouter.v1.receipt_pb2 import Receipt
 from router_service.app import Application
 from router_service.simulator.server import Simulator
 
@@ -109,7 +110,17 @@ async def connections(router: Router, count: int) -> AsyncIterator[list[AsyncCli
             await client.aclose()
 
 
-async def test_limits_the_ledger_and_a_drain_hold_over_both_workers(redis: RedisServer, tmp_path: Path) -> None:
+async def receipt_of(client: AsyncClient, request_id: str) -> Receipt:
+    """As soon as the process that served has shipped it to the ledger."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                return await client.receipt(request_id)
+            except NotFound:
+                await asyncio.sleep(0.05)
+
+
+async def test_limits_receipts_ledger_and_drain_hold_over_both_workers(redis: RedisServer, tmp_path: Path) -> None:
     async with (
         Simulator(speed=float("inf")) as simulator,
         serving(tmp_path, LIMITED, redis, simulator) as router,
@@ -126,6 +137,10 @@ async def test_limits_the_ledger_and_a_drain_hold_over_both_workers(redis: Redis
         answers = await asyncio.gather(*(accepted(clients[call % 20]) for call in range(CALLS)))
         assert sum(answers) == ALLOWED
 
+        await clients[0].complete("Hello", request_id="asked-for-elsewhere")
+        receipts = await asyncio.gather(*(receipt_of(client, "asked-for-elsewhere") for client in clients))
+        assert len({receipt.attempts[0].attempt_id for receipt in receipts}) == 1
+
         simulator.journal.clear()
         simulator.fail(None, "silent", seconds=1.0, times=None)
         under_way = [asyncio.create_task(client.complete("Tell me a story")) for client in clients]
@@ -135,7 +150,7 @@ async def test_limits_the_ledger_and_a_drain_hold_over_both_workers(redis: Redis
     with closing(sqlite3.connect(tmp_path / "state" / "ledger.db")) as database:
         rows = database.execute("SELECT process, count(*) FROM ledger_attempts WHERE status = 'settled' GROUP BY 1")
         served = dict(rows.fetchall())
-    assert sum(served.values()) == ALLOWED + len(clients)
+    assert sum(served.values()) == ALLOWED + 1 + len(clients)
     assert len(served) == 2
 
 
