@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,13 +11,15 @@ from random import Random
 
 import grpc
 
+from benchmarks.bench import process
 from benchmarks.soak.calls import DEADLINE, Caller, Leaving, Left, request_id
 from benchmarks.soak.metrics import Exported
 from benchmarks.soak.provider import HOLD_SECONDS, Seen
 from benchmarks.soak.report import Row
 from benchmarks.soak.stage import Stage, staged
-from benchmarks.soak.watch import bytes_per_call, mebibytes, percentile
+from benchmarks.soak.watch import Watch, bytes_per_call, mebibytes, percentile
 from llmrouter.v1 import router_service_pb2
+from llmrouter.v1.router_service_pb2_grpc import RouterServiceStub
 
 CALLERS = 64
 CONNECTIONS = 100
@@ -26,7 +29,7 @@ LEAST_FOR_SLOPE = 50_000
 """Fewer calls do not tell a leak from an interpreter that warms up."""
 
 MOST_BYTES_PER_CALL = 100.0
-"""A leak of one small object a call is more."""
+"""A leak of one small object a call is more. What the same storm leaves in a server of bare gRPC is not ours."""
 
 _SETTLE = 10.0
 _EXPECTED = frozenset({"OK", "CANCELLED", "DEADLINE_EXCEEDED"})
@@ -40,13 +43,13 @@ async def cancel_storm(calls: int) -> list[Row]:
     """Make and leave so many calls, then look for what they left behind."""
     row = Row(f"cancel storm, {calls:,} calls, half of them streams, {CALLERS} at a time")
     async with staged(max_connections=CONNECTIONS, max_calls=2 * CONNECTIONS) as stage:
-        await _storm(stage, range(calls, calls + _WARM_UP), Random(2), [])
+        await _storm(stage.stub, range(calls, calls + _WARM_UP), Random(2), [])
         await stage.provider.ended(_SETTLE)
         files, before = await stage.files_in_use(), await stage.exported()
         left: list[Left] = []
         began = time.monotonic()
         async with stage.watch.looking(lambda: len(left)) as looks:
-            await _storm(stage, range(calls), Random(1), left)
+            await _storm(stage.stub, range(calls), Random(1), left)
         seconds = time.monotonic() - began
         still_open = await stage.provider.ended(_SETTLE)
         after = await stage.exported()
@@ -69,16 +72,33 @@ async def cancel_storm(calls: int) -> list[Row]:
             "bytes a call, second half": round(slope, 1),
             "threads, first and last": [looks[0].threads, looks[-1].threads],
         }
+        bare = await bare_slope(calls)
+        row.figures["bytes a call in bare gRPC, second half"] = round(bare, 1)
         if calls >= LEAST_FOR_SLOPE:
-            row.claim(slope <= MOST_BYTES_PER_CALL, f"each call leaves {slope:.0f} B (at most {MOST_BYTES_PER_CALL:g})")
+            ours = slope - max(0.0, bare)
+            row.claim(
+                ours <= MOST_BYTES_PER_CALL,
+                f"each call leaves {slope:.0f} B, {ours:.0f} more than in bare gRPC (at most {MOST_BYTES_PER_CALL:g})",
+            )
         await stage.released(row, files)
         await _accounted(row, stage, [one for one in left if one.number in seen][-_RECEIPTS_ASKED:])
         await _usable(row, stage)
     return [row]
 
 
-async def _storm(stage: Stage, numbers: range, random: Random, left: list[Left]) -> None:
-    caller = Caller(stage.stub, random)
+async def bare_slope(calls: int) -> float:
+    """Bytes that each call of the same storm leaves in a server of bare gRPC."""
+    command = (sys.executable, "-m", "benchmarks.soak.bare")
+    with process(*command, ready=lambda line: line or None) as (pid, address):
+        async with grpc.aio.insecure_channel(address) as channel:
+            left: list[Left] = []
+            async with Watch(pid).looking(lambda: len(left)) as looks:
+                await _storm(RouterServiceStub(channel), range(calls), Random(1), left)
+    return bytes_per_call(looks)
+
+
+async def _storm(stub: RouterServiceStub, numbers: range, random: Random, left: list[Left]) -> None:
+    caller = Caller(stub, random)
     waiting = iter(numbers)
     ways = tuple(Leaving)
 
