@@ -68,8 +68,9 @@ class Router:
         raise AssertionError(f"{pattern} was not said, but {seen}")
 
     async def drained(self) -> int:
-        """The exit code after SIGTERM."""
-        self.process.send_signal(signal.SIGTERM)
+        """The exit code after SIGTERM to all processes at once, as service managers send it."""
+        for process in (self.process.pid, *self.workers.values()):
+            os.kill(process, signal.SIGTERM)
         async with asyncio.timeout(30):
             await self.process.communicate()
         return self.process.returncode or 0
