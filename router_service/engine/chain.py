@@ -83,8 +83,12 @@ class Chain:
             except UpstreamError:
                 candidate = self._next()
             except (LimitReached, BudgetSpent) as refusal:
-                # Another model may have a limit of its own, and a cheaper one may fit what is left of a budget.
-                candidate = self._pick() or self._give_up(refusal)
+                if self._failures and self._failures[-1].candidate is candidate:
+                    # Only a repeat was refused: what the candidate failed with decides who may be asked.
+                    candidate = self._next()
+                else:
+                    # Another model may have a limit of its own, and a cheaper one may fit what is left of a budget.
+                    candidate = self._pick() or self._give_up(refusal)
 
     async def _ask(
         self, candidate: Candidate, *, claim: Claim | None = None, reason: AttemptReason | None = None
@@ -168,8 +172,7 @@ class Chain:
             other
             for other in _worth_asking(self._queue, after=error, failed=failed)
             # Health may have changed since the decision: what cools down by now is not asked.
-            if (other.last_resort or not self._health.is_open(other.deployment.id))
-            and self._prefix_for(other.deployment) is not None
+            if other.last_resort or not self._health.is_open(other.deployment.id)
         ]
         may_go_on = failed.deployment.id in self._refuse_prefill or may_fall_back(
             error, on_content_filter=self._policy.fallback_on_content_filter
@@ -182,10 +185,13 @@ class Chain:
         return candidate
 
     def _pick(self) -> Candidate | None:
-        """The first in the queue whose provider may be asked, again if need be; `None` where there is none."""
+        """The first in the queue that may answer now, and whose provider may be asked, again if need be; `None` where
+        there is none."""
         while self._queue:
             candidate = self._queue.pop(0)
             provider = candidate.deployment.provider
+            if self._prefix_for(candidate.deployment) is None:
+                continue
             if provider not in self._providers_asked or self._budgets.may_repeat(provider, self._run.call.tenant):
                 return candidate
         return None

@@ -6,9 +6,10 @@ import pytest
 from scripted_calls import COST, CUT, Recorder, Says, World, busy, call, deployment
 
 from router_service.domain.deployment import Price, Rate
-from router_service.domain.error import BudgetSpent, LimitReached, UpstreamError, UpstreamFault
+from router_service.domain.error import AttemptsFailed, BudgetSpent, LimitReached, Reason, UpstreamError, UpstreamFault
+from router_service.domain.event import AttemptDiscarded
 from router_service.domain.limit import Budget, BudgetMode, Dimension, Limit, LimitRules, Period, Scope, Subject, Unit
-from router_service.domain.policy import Retries
+from router_service.domain.policy import Recovery, Retries
 from router_service.engine.charges import unlimited
 
 SUBJECT = Subject(tenant="acme", feature="chat", tier="free")
@@ -134,3 +135,21 @@ async def test_a_refused_retry_is_told_as_the_failure_that_came_first():
     scene = limited({"a": [busy()]}, limits=[limit], retries=Retries(same_deployment=1))
     with pytest.raises(Exception, match="No provider answered after 1 attempt"):
         await complete(scene)
+
+
+async def test_a_refused_repeat_asks_nobody_who_could_only_begin_anew_behind_the_callers_back():
+    limit = Limit(name="rpm", unit=Unit.REQUESTS, amount=1, window=60.0, scope=PER_MODEL)
+    continuing = deployment("a", prefills=True)
+    scene = limited(
+        {"a": [CUT], "b": [Says("Whole")]},
+        limits=[limit],
+        deployments=[continuing, deployment("b")],
+        retries=Retries(same_deployment=1),
+        recovery=Recovery.CONTINUE,
+    )
+    edge = Recorder()
+    with pytest.raises(AttemptsFailed) as raised:
+        await scene.engine.complete(call(stream=True), edge)
+    assert raised.value.reason is Reason.STREAM_TRUNCATED
+    assert not scene.provider("b").requests
+    assert not edge.of(AttemptDiscarded)
