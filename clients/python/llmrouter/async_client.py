@@ -13,13 +13,30 @@ from grpc import aio
 from llmrouter.answer import Answer, StreamEvent, answer_of, event_of
 from llmrouter.calls import Calls, Outgoing
 from llmrouter.channel import channel_options, target_of
+from llmrouter.credentials import key_for
 from llmrouter.errors import router_error
-from llmrouter.options import CallOptions, CompleteOptions, Prompt, RouteOptions
+from llmrouter.options import (
+    BudgetOptions,
+    CallOptions,
+    CompleteOptions,
+    KeyOptions,
+    Prompt,
+    RouteOptions,
+    UsageOptions,
+)
+from llmrouter.v1.admin_service_pb2 import ApiKey, CreateKeyResponse, RotateKeyResponse
+from llmrouter.v1.admin_service_pb2_grpc import AdminServiceStub
 from llmrouter.v1.model_pb2 import Deployment
 from llmrouter.v1.receipt_pb2 import Receipt
-from llmrouter.v1.router_service_pb2 import RouteResponse, StreamCompleteRequest, StreamCompleteResponse
+from llmrouter.v1.router_service_pb2 import (
+    QueryUsageResponse,
+    RouteResponse,
+    StreamCompleteRequest,
+    StreamCompleteResponse,
+)
 from llmrouter.v1.router_service_pb2_grpc import RouterServiceStub
 from llmrouter.v1.stream_pb2 import Finished, TextDelta
+from llmrouter.v1.usage_pb2 import Allowance
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
@@ -34,6 +51,7 @@ class AsyncClient:
     def __init__(self, channel: aio.Channel, *, api_key: str | None = None, timeout: float = 60.0) -> None:
         self._channel = channel
         self._stub = RouterServiceStub(channel)
+        self._admin = AdminServiceStub(channel)
         self._calls = Calls(api_key=api_key, timeout=timeout)
 
     @classmethod
@@ -44,12 +62,16 @@ class AsyncClient:
         api_key: str | None = None,
         tls: grpc.ChannelCredentials | None = None,
         timeout: float = 60.0,
+        plaintext_key: bool = False,
     ) -> Self:
         """A client for "host:port" (or any gRPC target); nothing is sent yet.
 
-        Without `tls` the connection is plaintext. `timeout` is the default deadline of a call in seconds.
+        Without `tls` the connection is plaintext. `timeout` is the default deadline of a call in seconds. `api_key`
+        defaults to LLMROUTER_API_KEY of the environment; over plaintext it is sent to this machine only, unless
+        `plaintext_key`. Raises `ValueError` otherwise.
         """
         target, options = target_of(address), channel_options()
+        api_key = key_for(target, api_key, tls=tls is not None, plaintext=plaintext_key)
         channel = aio.insecure_channel(target, options) if tls is None else aio.secure_channel(target, tls, options)
         return cls(channel, api_key=api_key, timeout=timeout)
 
@@ -82,6 +104,45 @@ class AsyncClient:
             page_token = page.next_page_token
             if not page_token:
                 return deployments
+
+    async def usage(self, **options: Unpack[UsageOptions]) -> QueryUsageResponse:
+        """What was used and what it cost: all groups, the dearest first, and their total."""
+        usage = QueryUsageResponse()
+        while True:
+            page = await _send(self._stub.QueryUsage, self._calls.usage(usage.next_page_token, options))
+            rows = [*usage.rows, *page.rows]
+            usage = QueryUsageResponse(rows=rows, total=page.total, next_page_token=page.next_page_token)
+            if not usage.next_page_token:
+                return usage
+
+    async def budget(self, **options: Unpack[BudgetOptions]) -> list[Allowance]:
+        """How the caller stands with every limit and budget that applies."""
+        return list((await _send(self._stub.GetBudget, self._calls.budget(options))).allowances)
+
+    async def create_key(self, name: str, **options: Unpack[KeyOptions]) -> CreateKeyResponse:
+        """Make an API key; `secret_key` is in this response and nowhere else. For administrators."""
+        return await _send(self._admin.CreateKey, self._calls.create_key(name, options))
+
+    async def keys(self, tenant: str = "", **options: Unpack[CallOptions]) -> list[ApiKey]:
+        """One tenant's keys, or all that the caller may administer, the latest first."""
+        keys: list[ApiKey] = []
+        page_token = ""
+        while True:
+            page = await _send(self._admin.ListKeys, self._calls.keys(tenant, page_token, options))
+            keys.extend(page.keys)
+            page_token = page.next_page_token
+            if not page_token:
+                return keys
+
+    async def rotate_key(
+        self, public_id: str, *, overlap: float = 86_400.0, **options: Unpack[CallOptions]
+    ) -> RotateKeyResponse:
+        """Make a key that may what the old one may, which holds for `overlap` more seconds, at least one."""
+        return await _send(self._admin.RotateKey, self._calls.rotate_key(public_id, overlap, options))
+
+    async def revoke_key(self, public_id: str, **options: Unpack[CallOptions]) -> ApiKey:
+        """End a key for good."""
+        return (await _send(self._admin.RevokeKey, self._calls.revoke_key(public_id, options))).key
 
     async def aclose(self) -> None:
         """Close the connection; calls in progress are cancelled."""

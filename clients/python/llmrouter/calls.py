@@ -4,20 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from math import ceil
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
 from google.protobuf.duration_pb2 import Duration
 
+from llmrouter.administration import budget_request, key_request, usage_request
 from llmrouter.checks import check_labels, check_metadata, check_names, check_timeout
 from llmrouter.conversation import chat_of
-from llmrouter.options import CallOptions, CompleteOptions, Prompt, RouteOptions
+from llmrouter.options import (
+    BudgetOptions,
+    CallOptions,
+    CompleteOptions,
+    KeyOptions,
+    Prompt,
+    RouteOptions,
+    UsageOptions,
+)
 from llmrouter.trace import trace_metadata
+from llmrouter.v1.admin_service_pb2 import CreateKeyRequest, ListKeysRequest, RevokeKeyRequest, RotateKeyRequest
 from llmrouter.v1.call_pb2 import Caller, Routing
 from llmrouter.v1.router_service_pb2 import (
     CompleteRequest,
+    GetBudgetRequest,
     GetReceiptRequest,
     ListModelsRequest,
+    QueryUsageRequest,
     RouteRequest,
     StreamCompleteRequest,
 )
@@ -28,6 +41,9 @@ _CALLER = ("feature", "tier", "task_type", "user", "conversation_id", "language"
 _CALL_OPTIONS = CallOptions.__optional_keys__
 _ROUTE_OPTIONS = RouteOptions.__optional_keys__
 _COMPLETE_OPTIONS = CompleteOptions.__optional_keys__
+_USAGE_OPTIONS = UsageOptions.__optional_keys__
+_BUDGET_OPTIONS = BudgetOptions.__optional_keys__
+_KEY_OPTIONS = KeyOptions.__optional_keys__
 _ROUTING = ("policy", "max_cost_nano_usd", "decision_token", "accept_discard")
 
 
@@ -72,6 +88,30 @@ class Calls:
     def models(self, page_token: str, options: CallOptions) -> Outgoing[ListModelsRequest]:
         check_names(options, _CALL_OPTIONS)
         return self._outgoing(ListModelsRequest(page_size=1000, page_token=page_token), options)
+
+    def usage(self, page_token: str, options: UsageOptions) -> Outgoing[QueryUsageRequest]:
+        check_names(options, _USAGE_OPTIONS)
+        return self._outgoing(usage_request(page_token, options), options)
+
+    def budget(self, options: BudgetOptions) -> Outgoing[GetBudgetRequest]:
+        check_names(options, _BUDGET_OPTIONS)
+        return self._outgoing(budget_request(options), options)
+
+    def create_key(self, name: str, options: KeyOptions) -> Outgoing[CreateKeyRequest]:
+        check_names(options, _KEY_OPTIONS)
+        return self._outgoing(key_request(name, options), options)
+
+    def keys(self, tenant: str, page_token: str, options: CallOptions) -> Outgoing[ListKeysRequest]:
+        check_names(options, _CALL_OPTIONS)
+        return self._outgoing(ListKeysRequest(tenant=tenant, page_size=1000, page_token=page_token), options)
+
+    def rotate_key(self, public_id: str, overlap: float, options: CallOptions) -> Outgoing[RotateKeyRequest]:
+        check_names(options, _CALL_OPTIONS)
+        return self._outgoing(RotateKeyRequest(public_id=public_id, overlap_seconds=max(1, ceil(overlap))), options)
+
+    def revoke_key(self, public_id: str, options: CallOptions) -> Outgoing[RevokeKeyRequest]:
+        check_names(options, _CALL_OPTIONS)
+        return self._outgoing(RevokeKeyRequest(public_id=public_id), options)
 
     def _outgoing(self, request: RequestT, options: CallOptions, request_id: str | None = None) -> Outgoing[RequestT]:
         request_id = request_id or uuid4().hex

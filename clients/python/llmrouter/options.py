@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypedDict
 
 from llmrouter.v1.chat_pb2 import Message, ResponseFormat, Tool, ToolChoice
@@ -65,9 +66,42 @@ class RouteOptions(CallOptions, total=False):
 
 class CompleteOptions(RouteOptions, total=False):
     """Of an answer. `decision_token` redeems what `route` decided. `idempotency_key` is generated where absent;
-    the router carries it and does not deduplicate by it yet. `accept_discard` says that you handle `AttemptDiscarded`,
+    under one key a call is made once, and a repeat gets its answer or its receipt. `accept_discard` says that you handle `AttemptDiscarded`,
     and so lets a stream that broke start anew where the policy says `recovery: restart`."""
 
     idempotency_key: str | None
     decision_token: str | None
     accept_discard: bool
+
+
+class UsageOptions(CallOptions, total=False):
+    """Of a question about usage. `group_by` and the keys of `only` are dimensions: feature, tier, tenant, model,
+    provider, key, day. Without `since` the current month is meant, in UTC. Times have a zone."""
+
+    group_by: str | Sequence[str] | None
+    only: Mapping[str, str | Sequence[str]] | None
+    since: datetime | None
+    until: datetime | None
+
+
+class BudgetOptions(CallOptions, total=False):
+    """Of a question about limits and budgets: for which calls. Without a `model` those of models are left out."""
+
+    feature: str | None
+    tier: str | None
+    model: str | None
+
+
+class KeyOptions(CallOptions, total=False):
+    """Of a new API key. What is not granted is denied; "*" grants all. Without a `tenant` it is the caller's own.
+    `expires_at` has a zone; without one the key does not end."""
+
+    tenant: str | None
+    features: Sequence[str] | None
+    models: Sequence[str] | None
+    policies: Sequence[str] | None
+    tiers: Sequence[str] | None
+    default_tier: str | None
+    roles: Sequence[str] | None
+    max_concurrent_calls: int | None
+    expires_at: datetime | None
