@@ -168,7 +168,11 @@ class TimeoutsShape(Shape):
 
     connect: Timeout = Field(default=5.0, description="To be connected. A duration.")
     first_token: Timeout = Field(default=30.0, description="To the first content. A duration.")
-    stall: Timeout = Field(default=30.0, description="Between two pieces of content. A duration.")
+    stall: Timeout = Field(
+        default=30.0,
+        description="Between two pieces of content; where another attempt may follow, no more than its share of the "
+        "deadline. A duration.",
+    )
     total: Timeout = Field(default=300.0, description="In all. A duration.")
 
 

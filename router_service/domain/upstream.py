@@ -40,12 +40,23 @@ class _ToolCallBuffer:
     arguments: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLeft:
+    """What a provider says that it still allows, and in how many seconds it allows all of it again; `None` where it
+    says nothing."""
+
+    requests: int | None = None
+    requests_reset: float | None = None
+    tokens: int | None = None
+    tokens_reset: float | None = None
+
+
 @dataclass(slots=True)
 class Reply:
     """What one attempt has received so far. The provider fills it; the engine reads it, also after a failure.
 
     `finish_reason` is set only by a verified finish. `usage` is the provider's last word. `dispatched` is true once
-    request bytes may have left: from then on the provider may bill.
+    request bytes may have left: from then on the provider may bill. `rate_left` is what it still allows.
     """
 
     dispatched: bool = False
@@ -54,6 +65,7 @@ class Reply:
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     opaque: tuple[Opaque, ...] = ()
+    rate_left: RateLeft | None = None
     text_parts: list[str] = field(default_factory=list)
     reasoning_parts: list[str] = field(default_factory=list)
     tool_calls: dict[int, _ToolCallBuffer] = field(default_factory=dict)

@@ -238,6 +238,8 @@ class Attempts:
         if run.charges is not None and progress.reserve is not None:
             run.charges.settle(progress.reserve, attempt)
         run.attempted(attempt)
+        if run.charges is not None and reply.rate_left is not None:
+            run.charges.observed(attempt.deployment.id, reply.rate_left)
         return attempt
 
 

@@ -11,6 +11,7 @@ from router_service.domain.decision import Candidate
 from router_service.domain.limit import LimitRules, Subject
 from router_service.domain.money import CostStatus, Usage
 from router_service.domain.receipt import Attempt
+from router_service.domain.upstream import RateLeft
 from router_service.limits.limiter import Entry, Hold, Limiter
 from router_service.limits.local import LocalMeters
 from router_service.limits.rates import DeploymentRates, Flight
@@ -74,6 +75,16 @@ class Charges:
         )
         flight = self._rates.dispatched(deployment.id, tokens) if self._rates.limits(deployment.id) else None
         return Reserve(hold, flight, tokens, nano_usd)
+
+    def observed(self, deployment: str, left: RateLeft) -> None:
+        """Learn from what an answer said is left of its provider's rate."""
+        self._rates.observed(
+            deployment,
+            requests_left=left.requests,
+            requests_reset=left.requests_reset,
+            tokens_left=left.tokens,
+            tokens_reset=left.tokens_reset,
+        )
 
     def settle(self, reserve: Reserve, attempt: Attempt) -> None:
         """Replace the reserve by what the attempt used; where nobody knows, the reserve stands."""

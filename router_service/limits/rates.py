@@ -65,7 +65,7 @@ class DeploymentRates:
 
     def limits(self, deployment: str) -> bool:
         """Whether anything is said of this deployment, so that its attempts are worth counting."""
-        return deployment in self._rates
+        return deployment in self._rates or deployment in self._usage
 
     def saturated(self, tokens: int = 0) -> Mapping[str, float]:
         """The deployments that have no room for a call of so many tokens (input and output ceiling), and the seconds

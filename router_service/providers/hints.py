@@ -9,6 +9,8 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from math import isfinite
 
+from router_service.domain.upstream import RateLeft
+
 # A longer wait than this is a different plan, not a retry.
 MAX_RETRY_AFTER = 120.0
 # No provider means more than this; some say it when their clock is wrong.
@@ -65,6 +67,23 @@ def retry_hint(headers: Mapping[str, str], body_delay: float | None, *, status: 
         after = min(after, _LONGEST_HINT)
         retryable = False
     return RetryHint(after, retryable)
+
+
+def rate_left(headers: Mapping[str, str]) -> RateLeft | None:
+    """What the headers of an answer say is left of the rate; `None` where they say nothing. Names in any case."""
+    requests, tokens = (_count(headers.get(f"x-ratelimit-remaining-{kind}")) for kind in ("requests", "tokens"))
+    if requests is None and tokens is None:
+        return None
+    return RateLeft(
+        requests=requests,
+        requests_reset=duration_seconds(headers.get("x-ratelimit-reset-requests", "")),
+        tokens=tokens,
+        tokens_reset=duration_seconds(headers.get("x-ratelimit-reset-tokens", "")),
+    )
+
+
+def _count(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdigit() else None
 
 
 def _milliseconds(text: str | None) -> float | None:

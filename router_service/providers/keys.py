@@ -51,6 +51,9 @@ class KeyPool:
         self._next = 0
         self.use(secrets)
 
+    def __len__(self) -> int:
+        return len(self._places)
+
     def use(self, secrets: Sequence[Secret]) -> None:
         """Give out these from now on; a key that rests rests on."""
         rests = {place.value: place.rest for place in self._places}

@@ -17,6 +17,7 @@ from router_service.domain.upstream import Receive, Reply, UpstreamRequest
 from router_service.domain.vendor import Auth, OnCancel
 from router_service.providers.answer import AnswerReader
 from router_service.providers.failure import MAX_ERROR_BYTES, http_failure
+from router_service.providers.hints import rate_left
 from router_service.providers.inflate import Inflating
 from router_service.providers.keys import KEY_FAULTS, KeyPool
 from router_service.providers.request import encode_request
@@ -178,6 +179,8 @@ class OpenAICompatible:
         """Send once and `read` the response; its connection is then reused, drained or aborted."""
         try:
             response = await self._send(request, reply, headers, body)
+            # With several keys each has a rate of its own, and the deployment none.
+            reply.rate_left = rate_left(response.headers) if len(self._keys) < 2 else None
             try:
                 if not 200 <= response.status < 300:
                     raise await self._refused(response)

@@ -5,11 +5,24 @@ import asyncio
 import pytest
 from scripted_calls import COST, CUT, Recorder, Says, World, busy, call, deployment
 
+from router_service.domain.decision import RejectionReason
 from router_service.domain.deployment import Price, Rate
 from router_service.domain.error import AttemptsFailed, BudgetSpent, LimitReached, Reason, UpstreamError, UpstreamFault
 from router_service.domain.event import AttemptDiscarded
-from router_service.domain.limit import Budget, BudgetMode, Dimension, Limit, LimitRules, Period, Scope, Subject, Unit
+from router_service.domain.limit import (
+    Budget,
+    BudgetMode,
+    DeploymentRate,
+    Dimension,
+    Limit,
+    LimitRules,
+    Period,
+    Scope,
+    Subject,
+    Unit,
+)
 from router_service.domain.policy import Recovery, Retries
+from router_service.domain.upstream import RateLeft
 from router_service.engine.charges import unlimited
 
 SUBJECT = Subject(tenant="acme", feature="chat", tier="free")
@@ -153,3 +166,25 @@ async def test_a_refused_repeat_asks_nobody_who_could_only_begin_anew_behind_the
     assert raised.value.reason is Reason.STREAM_TRUNCATED
     assert not scene.provider("b").requests
     assert not edge.of(AttemptDiscarded)
+
+
+async def test_a_deployment_that_says_nothing_is_left_of_its_rate_is_not_asked_until_it_is():
+    scene = World({"a": [Says("From a")], "b": [Says("From b")]})
+    sent = scene.provider("a").stream
+
+    async def used_up(request, reply, receive):
+        reply.rate_left = RateLeft(requests=0, requests_reset=30.0)
+        await sent(request, reply, receive)
+
+    scene.provider("a").stream = used_up
+    answers = [await complete(scene) for _ in range(2)]
+    assert [answer.message.text for answer in answers] == ["From a", "From b"]
+    [rejection] = answers[1].receipt.decision.rejections
+    assert rejection.reason is RejectionReason.SATURATED
+    assert 0 < rejection.retry_after <= 30
+
+
+async def test_a_deployments_own_rate_sends_calls_elsewhere_before_it_refuses_them():
+    scene = World({"a": [Says("From a")], "b": [Says("From b")]})
+    scene.engine._rates.use({"a": DeploymentRate(requests_per_minute=2)})
+    assert [(await complete(scene)).message.text for _ in range(3)] == ["From a", "From a", "From b"]

@@ -1,6 +1,7 @@
 import pytest
 
-from router_service.providers.hints import RetryHint, duration_seconds, retry_hint
+from router_service.domain.upstream import RateLeft
+from router_service.providers.hints import RetryHint, duration_seconds, rate_left, retry_hint
 
 # Sun, 06 Nov 1994 08:49:37 GMT
 NOW = 784111777.0
@@ -100,3 +101,14 @@ def test_no_hint_is_longer_than_a_day() -> None:
 )
 def test_absurd_dates_say_nothing(date: str) -> None:
     assert hint({"retry-after": date}) == RetryHint(None, None)
+
+
+def test_what_is_left_of_the_rate_is_read_from_the_headers():
+    headers = {
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": "1.5s",
+        "x-ratelimit-remaining-tokens": "149984",
+    }
+    assert rate_left(headers) == RateLeft(requests=0, requests_reset=1.5, tokens=149_984)
+    assert rate_left({"x-ratelimit-remaining-requests": "many"}) is None
+    assert rate_left({}) is None
