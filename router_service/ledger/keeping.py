@@ -37,6 +37,8 @@ class LedgerKeeper:
     ) -> None:
         self._settings = settings
         self._on_orphans = on_orphans
+        # Who called what is nobody else's business on this machine.
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.journal = Journal(
             folder / "journal",
             process or process_name(),
