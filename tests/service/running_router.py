@@ -16,6 +16,7 @@ import yaml
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
+from benchmarks.postgres_server import PostgresMissing, PostgresServer, postgres_server
 from benchmarks.redis_server import RedisMissing, RedisServer, redis_server
 from llmrouter import AsyncClient
 from llmrouter.v1 import admin_service_pb2, admin_service_pb2_grpc, router_service_pb2, router_service_pb2_grpc
@@ -161,11 +162,12 @@ async def running(
     environ: Mapping[str, str] | None = None,
     simulator: Simulator | None = None,
     credentials: grpc.ChannelCredentials | None = None,
+    spans: SpanCollector | None = None,
 ) -> AsyncIterator[Running]:
     """A router with this configuration, whose files are in `folder`."""
     file = folder / "router.yaml"
     file.write_text(yaml.safe_dump(dict(configuration)))
-    spans = SpanCollector()
+    spans = spans or SpanCollector()
     own = None if simulator is not None else Simulator()
     provider = simulator or own
     assert provider is not None
@@ -210,6 +212,20 @@ def in_redis() -> Iterator[RedisServer]:
         with redis_server() as server:
             yield server
     except RedisMissing as missing:
-        if os.environ.get("CI"):
-            pytest.fail(str(missing), pytrace=False)
-        pytest.skip(str(missing))
+        _absent(missing)
+
+
+@contextmanager
+def in_postgres() -> Iterator[PostgresServer]:
+    """A running PostgreSQL of the test's own, as `in_redis`."""
+    try:
+        with postgres_server() as server:
+            yield server
+    except PostgresMissing as missing:
+        _absent(missing)
+
+
+def _absent(missing: Exception) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(str(missing), pytrace=False)
+    pytest.skip(str(missing))
