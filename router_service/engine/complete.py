@@ -116,6 +116,10 @@ class Engine:
         run.finish(None, None)
         return decision
 
+    def permit(self, call: Call) -> None:
+        """Raise `PermissionDenied` for what the caller of a call may not ask for."""
+        permitted_call(call, self._runtime.table)
+
     def sign(self, call: Call, decision: Decision) -> tuple[str, float]:
         """A decision token, and its expiry in seconds since the epoch."""
         return self._signer.sign(call, decision)

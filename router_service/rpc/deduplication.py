@@ -23,10 +23,15 @@ KeyedRequest = router_service_pb2.CompleteRequest | router_service_pb2.StreamCom
 
 
 class Deduplication:
-    """Makes calls at most once per key while the key is held; a call that failed leaves it free."""
+    """Makes calls at most once per key while the key is held; a call that failed leaves it free.
 
-    def __init__(self, idempotency: Idempotency) -> None:
+    `permit` raises for calls that their callers may not make: what another caller of the tenant was answered is theirs
+    only if they could have asked for it.
+    """
+
+    def __init__(self, idempotency: Idempotency, *, permit: Callable[[Call], None]) -> None:
         self._idempotency = idempotency
+        self._permit = permit
 
     async def once(
         self, call: Call, request: KeyedRequest, make: Callable[[], Awaitable[Answer]]
@@ -36,6 +41,7 @@ class Deduplication:
         """
         if not call.idempotency_key:
             return complete_response(await make()), False
+        self._permit(call)
         left = _NO_DEADLINE if call.deadline is None else call.deadline - asyncio.get_running_loop().time()
         claim = await self._idempotency.claim(
             call.tenant, call.idempotency_key, _digest(request), lease=max(0.0, left) + _GRACE

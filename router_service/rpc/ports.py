@@ -80,6 +80,9 @@ class CallEngine(Protocol):
     async def route(self, call: Call) -> Decision:
         """Decide only. Raises `RouterError`."""
 
+    def permit(self, call: Call) -> None:
+        """Raise `PermissionDenied` for what the caller of a call may not ask for."""
+
     def sign(self, call: Call, decision: Decision) -> tuple[str, float]:
         """A decision token, and its expiry in seconds since the epoch."""
 

@@ -61,7 +61,7 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
         self._engine = engine
         self.identity_of = AskedOnce(identity_of)
         self._accounts = accounts
-        self._deduplication = Deduplication(idempotency or Idempotency(LocalKeys(time.monotonic)))
+        self._deduplication = Deduplication(idempotency or Idempotency(LocalKeys(time.monotonic)), permit=engine.permit)
         self._write_timeout = write_timeout
 
     async def Route(self, request: wire.RouteRequest, context: Context) -> wire.RouteResponse:  # noqa: N802

@@ -155,6 +155,9 @@ class ScriptedEngine:
             raise self.error
         return DECISION
 
+    def permit(self, call: Call) -> None:
+        """Everybody may do everything."""
+
     def sign(self, call: Call, decision: Decision) -> tuple[str, float]:
         return "token", 1_700_000_000.5
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from running_router import ADMIN_KEY, EVERYTHING, Running, bearer, configured, running, until, with_keys
+from running_router import ADMIN_KEY, CONFIGURATION, EVERYTHING, Running, bearer, configured, running, until, with_keys
 
 from llmrouter import AsyncClient, NotFound, PermissionDenied, RouterError, Unauthenticated, Unavailable
 from llmrouter.v1 import admin_service_pb2
@@ -134,6 +134,20 @@ async def test_a_receipt_is_its_tenants_alone_whatever_the_request_id(router: Ru
     theirs = await globex.complete("Hello", request_id="shared")
     assert (await acme.receipt("shared")).attempts[0].attempt_id == mine.receipt.attempts[0].attempt_id
     assert (await globex.receipt("shared")).attempts[0].attempt_id == theirs.receipt.attempts[0].attempt_id
+
+
+@pytest.mark.parametrize("way", ["complete", "stream"])
+async def test_what_another_key_was_answered_is_repeated_only_to_those_who_may_ask_for_it(
+    tmp_path: Path, way: str
+) -> None:
+    policies = {"default": {**CONFIGURATION["policies"]["default"], "keep_answers": "10m"}}
+    async with running(tmp_path, configured(**with_keys(), policies=policies)) as router:
+        options = {"feature": "chat", "idempotency_key": "k-1"}
+        answer = await (await client_with(router)).complete("Hello", **options)
+        with pytest.raises(PermissionDenied):
+            await asked(await client_with(router, features=["other"]), way, options)
+        again = await (await client_with(router, features=["chat"])).complete("Hello", **options)
+    assert again.receipt == answer.receipt
 
 
 async def test_a_keys_calls_at_once_are_bounded_by_its_grant(router: Running) -> None:
