@@ -194,6 +194,10 @@ class StateUnavailable(RouterError):
     reason = Reason.STATE_UNAVAILABLE
 
 
+SHUT_DOWN = "the replica is shutting down"
+"""What a call is cancelled with that this replica has no more time for: its caller is still there."""
+
+
 class Draining(RouterError):
     """This replica is shutting down."""
 

@@ -107,8 +107,8 @@ class Engine:
         try:
             decision = await self._decide(call, runtime)
             await run.decided(decision)
-        except asyncio.CancelledError:
-            run.finish(None, departure(run))
+        except asyncio.CancelledError as cancelled:
+            run.finish(None, departure(run, cancelled))
             raise
         except Exception as error:
             run.finish(None, error if isinstance(error, RouterError) else RouterError("The router failed."))
@@ -156,8 +156,8 @@ class Engine:
             charges = run.charges = await enter(self._limiter, self._rates, call, run.time_left())
             await run.decided(await self._decide(call, runtime, prefer_cheaper=charges.prefers_cheaper))
             answered = await self._answer(run, runtime)
-        except asyncio.CancelledError:
-            self._close(run, None, departure(run))
+        except asyncio.CancelledError as cancelled:
+            self._close(run, None, departure(run, cancelled))
             raise
         except RouterError as error:
             await run.announce(self._close(run, None, error))

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from router_service.domain.decision import Candidate
-from router_service.domain.error import AttemptsFailed, Cancelled, DeadlineExceeded, Reason, RouterError, UpstreamError
+from router_service.domain.error import (
+    SHUT_DOWN,
+    AttemptsFailed,
+    Cancelled,
+    DeadlineExceeded,
+    Draining,
+    Reason,
+    RouterError,
+    UpstreamError,
+)
 from router_service.engine.run import CallRun
 from router_service.engine.taxonomy import TAXONOMY, may_fall_back, needs_larger_context
 
@@ -11,10 +22,12 @@ from router_service.engine.taxonomy import TAXONOMY, may_fall_back, needs_larger
 LEAST_TIME_FOR_AN_ATTEMPT = 0.02
 
 
-def departure(run: CallRun) -> RouterError:
-    """What a cancelled call is recorded as: its deadline passed, or its caller left."""
+def departure(run: CallRun, cancelled: asyncio.CancelledError) -> RouterError:
+    """What a cancelled call is recorded as: its deadline passed, its replica shut down, or its caller left."""
     if run.time_left() <= 0:
         return DeadlineExceeded("The caller's deadline passed.")
+    if SHUT_DOWN in cancelled.args:
+        return Draining("This replica shut down before the call was answered.")
     return Cancelled("The caller cancelled the call.")
 
 

@@ -7,21 +7,20 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from router_service.domain.error import Draining, Overloaded
+from router_service.domain.error import SHUT_DOWN, Draining, Overloaded
 from router_service.domain.identity import Identity
 from router_service.rpc.handlers import Handler, Layer, behavior_of, with_behavior
 from router_service.rpc.ports import Context, IdentityOf
 
 # Long enough to spread a crowd, short enough that nobody gives up.
 _COME_BACK_AFTER = 1.0
-_ENDED = "the replica is shutting down"
 
 Name = TypeVar("Name")
 
 
 def ended_by_draining(cancelled: asyncio.CancelledError) -> bool:
     """Whether it was this replica that ended the call, not its caller."""
-    return _ENDED in cancelled.args
+    return SHUT_DOWN in cancelled.args
 
 
 class Admission(Layer):
@@ -65,7 +64,7 @@ class Admission(Layer):
     def end(self) -> None:
         """Cancel the calls being served, so that each can still account for itself and tell its caller."""
         for call in self._calls:
-            call.cancel(_ENDED)
+            call.cancel(SHUT_DOWN)
 
     async def idle(self) -> None:
         """Wait until no call is being served."""

@@ -55,3 +55,4 @@ async def test_a_call_that_outlasts_the_grace_is_not_paid_for_twice(way: str, tm
     assert [attempt.number for attempt in raised.value.receipt_summary.attempts] == [1]
     assert receipt is not None
     assert receipt.cost
+    assert (receipt.status, receipt.error_reason) == ("UNAVAILABLE", "DRAINING")
