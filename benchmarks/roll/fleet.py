@@ -63,10 +63,10 @@ class Child:
             )
         )
 
-    async def line(self, begins: str) -> str:
-        """The line that begins so (or holds it, after a time stamp), now or later. Raises `Broken`."""
+    async def line(self, begins: str, *, within: float = _STARTED_WITHIN) -> str:
+        """The line that begins so (or holds it, after a time stamp), now or in so many seconds. Raises `Broken`."""
         try:
-            async with asyncio.timeout(_STARTED_WITHIN):
+            async with asyncio.timeout(within):
                 while True:
                     for line in self._lines:
                         if begins in line:
@@ -83,6 +83,11 @@ class Child:
     def said(self) -> str:
         """Its last lines."""
         return "\n".join(self._lines)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
@@ -192,14 +197,15 @@ async def fleet(size: int, directory: Path, *, lame_duck: float, story: float) -
         simulator = await Child.start(sys.executable, *simulate)
         stack.push_async_callback(simulator.kill)
         origin = (await simulator.line("export SIMULATOR_URL=")).partition("=")[2]
-        replicas = [Replica(port, file, origin) for port in _free_ports(size)]
+        replicas = [Replica(port, file, origin) for port in free_ports(size)]
         for replica in replicas:
             stack.push_async_callback(replica.kill)
         await asyncio.gather(*(replica.start() for replica in replicas))
         yield Fleet(replicas)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """So many ports that nobody listens on."""
     # Bound all at once, so that they differ.
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [one.getsockname()[1] for one in sockets]

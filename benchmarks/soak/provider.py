@@ -37,6 +37,9 @@ FAULTS: dict[str, Fault] = {
     "html": Fault.of("html"),
     "mute": Fault.of("stall", after_tokens=1),
     "wide": Fault.of("huge_line", after_tokens=2, size=900_000),
+    "reset": Fault.of("reset_before_headers"),
+    "unfinished": Fault.of("end_without_finish", after_tokens=3),
+    "in-band": Fault.of("in_band_error", after_tokens=2),
 }
 """What always goes wrong, by model. "mute" says one token and then nothing; "wide" says 900 kB at once."""
 
@@ -56,6 +59,19 @@ class Seen:
     first_token_at: float | None
     disconnected_at: float | None
     ended_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """What the provider charges for one upstream call; `reported` says whether it told the client."""
+
+    attempt_id: str
+    model: str
+    outcome: str
+    reported: bool
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
 
 
 class Provider:
@@ -82,6 +98,11 @@ class Provider:
         """Every upstream call of a numbered prompt."""
         names = list(Seen.__dataclass_fields__)
         return [Seen(**dict(zip(names, row, strict=True))) for row in await self._ask("seen")]
+
+    async def bills(self) -> list[Bill]:
+        """Every upstream call that carried an attempt's id."""
+        names = list(Bill.__dataclass_fields__)
+        return [Bill(**dict(zip(names, row, strict=True))) for row in await self._ask("bills")]
 
     async def ended(self, seconds: float) -> int:
         """Wait until no upstream call is in progress; returns how many still are after so many seconds."""
@@ -123,6 +144,12 @@ def _row(entry: Entry) -> list[object] | None:
     return [int(found[1]), entry.outcome, *times]
 
 
+def _bill(entry: Entry) -> list[object]:
+    billed = entry.billed
+    tokens = (billed.input_tokens, billed.cached_input_tokens, billed.output_tokens)
+    return [entry.attempt_id, entry.model, entry.outcome, entry.usage_reported, *tokens]
+
+
 def _answer(simulator: Simulator, what: str) -> object:
     journal = simulator.journal
     match what:
@@ -132,6 +159,8 @@ def _answer(simulator: Simulator, what: str) -> object:
             return Counter(f"{entry.provider}/{entry.model}" for entry in journal)
         case "seen":
             return [row for entry in journal if (row := _row(entry)) is not None]
+        case "bills":
+            return [_bill(entry) for entry in journal if entry.attempt_id]
     raise ValueError(what)
 
 
