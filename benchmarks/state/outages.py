@@ -1,0 +1,165 @@
+"""Redis refused, silent, read-only, and back without its data: what callers see, and what the counters say after."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from benchmarks.postgres_server import PostgresServer
+from benchmarks.redis_server import RedisServer
+from benchmarks.soak.report import Row
+from benchmarks.soak.watch import percentile
+from benchmarks.state.books import compare, complete
+from benchmarks.state.budget import cost_of_a_call, worth
+from benchmarks.state.load import Made
+from benchmarks.state.stage import Setting, Stage, staged
+
+CLIENTS = 24
+TIMEOUT = 0.25
+"""The longest wait of a router for Redis, in seconds."""
+
+_DEADLINE = 10.0
+_BACK_WITHIN = 15.0
+_BOOKED_WITHIN = 30.0
+_OPEN, _CLOSED, _TIGHT = "quick-open", "quick-closed", "quick-tight"
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """A way of being away, and the way back. `loses_data` says whether counters begin anew."""
+
+    name: str
+    begin: Callable[[RedisServer], object]
+    end: Callable[[RedisServer], object]
+    loses_data: bool = False
+
+
+ABSENCES = (
+    Absence("refused, back without its data", RedisServer.kill, RedisServer.start, loses_data=True),
+    Absence("paused", RedisServer.pause, RedisServer.resume),
+    Absence(
+        "read-only",
+        lambda redis: redis.send("REPLICAOF", "127.0.0.1", "1"),
+        lambda redis: redis.send("REPLICAOF", "NO", "ONE"),
+    ),
+    Absence("restarted at once, without its data", RedisServer.kill, RedisServer.start, loses_data=True),
+)
+
+
+async def redis_away(redis: RedisServer, postgres: PostgresServer, *, seconds: float, timed: bool) -> list[Row]:
+    """Each absence for so many seconds, under load; a row for each. `timed` claims that latencies are bounded."""
+    return [
+        await _away(redis, postgres, absence, 0.0 if "at once" in absence.name else seconds, seconds, timed)
+        for absence in ABSENCES
+    ]
+
+
+async def _away(
+    redis: RedisServer, postgres: PostgresServer, absence: Absence, lasts: float, seconds: float, timed: bool
+) -> Row:
+    row = Row(f"Redis {absence.name}: {lasts:g} s away, 2 replicas, {CLIENTS} clients")
+    tight = max(20, round(seconds * 20))
+    budgets = {
+        "open": {"usd": 1000, "period": "total", "match": {"feature": _OPEN}, "fail": "open"},
+        "closed": {"usd": 1000, "period": "total", "match": {"feature": _CLOSED}, "fail": "closed"},
+        "tight": {"usd": worth(tight), "period": "total", "match": {"feature": _TIGHT}, "fail": "open"},
+    }
+    setting = Setting(budgets=budgets, redis={"timeout": TIMEOUT})
+    async with staged(setting, redis, postgres) as stage:
+        features = [_OPEN, _CLOSED, _TIGHT]
+        async with stage.calling(1, clients=CLIENTS, deadline=_DEADLINE, pause=0.05, features=features) as callers:
+            await asyncio.sleep(seconds)
+            began = time.monotonic()
+            await asyncio.to_thread(absence.begin, redis)
+            try:
+                await asyncio.sleep(lasts)
+            finally:
+                await asyncio.to_thread(absence.end, redis)
+            ended = time.monotonic()
+            back = await _back(stage)
+            await asyncio.sleep(seconds / 2)
+            made = await callers[0].stop()
+        row.figures["seconds until Redis was used again"] = round(back - ended, 1)
+        row.claim(back - ended < _BACK_WITHIN, f"after {_BACK_WITHIN:g} s Redis was not used again")
+        _judge(row, made, began, ended if lasts else began, back, timed)
+        bills = await stage.provider.bills()
+        books = await complete(stage.database, bills, calls=len(made), within=_BOOKED_WITHIN)
+        compare(row, books)
+        await _counters(row, stage, made, tight)
+    return row
+
+
+async def _back(stage: Stage) -> float:
+    """When both routers count in Redis again."""
+    ends = time.monotonic() + _BACK_WITHIN
+    for replica in range(len(stage.routers)):
+        while time.monotonic() < ends:
+            try:
+                await stage.allowances(_CLOSED, replica=replica)
+                break
+            except Exception:
+                await asyncio.sleep(0.1)
+    return time.monotonic()
+
+
+def _judge(row: Row, made: Sequence[Made], began: float, ended: float, back: float, timed: bool) -> None:
+    phases = {
+        "before": [one for one in made if one.began + one.took < began],
+        "away": [one for one in made if began <= one.began and one.began + one.took < ended],
+        "after": [one for one in made if one.began > back],
+    }
+    for phase, calls in phases.items():
+        for feature in (_OPEN, _CLOSED, _TIGHT):
+            some = [one for one in calls if one.feature == feature]
+            if not some:
+                continue
+            codes = Counter(f"{one.code} {one.reason}".strip() for one in some)
+            times = [round(percentile([one.took for one in some], share) * 1000) for share in (0.5, 0.99)]
+            row.figures[f"{phase}, {feature}: ms p50 and p99, how they ended"] = f"{times} {dict(codes)}"
+    longest = max((one.took for one in made), default=0.0)
+    row.figures["longest call, s"] = round(longest, 2)
+    row.claim(not any(one.code == "DEADLINE_EXCEEDED" for one in made), "calls waited until their deadline")
+    served = Counter(one.code for one in made if one.feature == _OPEN)
+    row.claim(set(served) == {"OK"}, f"what fails open was refused: {dict(served)}")
+    for phase in ("before", "after"):
+        refused = [one for one in phases[phase] if one.feature == _CLOSED and one.code != "OK"]
+        row.claim(not refused, f"what fails closed was refused {phase} the absence: {len(refused)} times")
+    # The first to notice waits for its time-out; whoever comes later is refused at once.
+    noticed = [one for one in phases["away"] if one.feature == _CLOSED and one.began > began + 2 * TIMEOUT]
+    served_away = [one for one in noticed if one.code == "OK"]
+    row.claim(not served_away, f"what fails closed was served {len(served_away)} times while Redis was away")
+    others = {(one.code, one.reason) for one in made} - {
+        ("OK", ""),
+        ("RESOURCE_EXHAUSTED", "OVERLOADED"),
+        ("RESOURCE_EXHAUSTED", "BUDGET_EXHAUSTED"),
+    }
+    row.claim(not others, f"calls ended with {sorted(others)}")
+    if timed:
+        usual = percentile([one.took for one in phases["before"] if one.code == "OK"], 0.99)
+        bound = usual + 4 * TIMEOUT
+        row.figures["longest call at most, s"] = round(bound, 2)
+        row.claim(longest <= bound, f"a call took {longest:.2f} s, more than {bound:.2f} s")
+
+
+async def _counters(row: Row, stage: Stage, made: Sequence[Made], tight: int) -> None:
+    """Once all is settled, Redis has what the ledger has."""
+    cost = cost_of_a_call()
+    accepted = Counter(one.feature for one in made if one.code == "OK")
+    for name, feature in (("open", _OPEN), ("closed", _CLOSED), ("tight", _TIGHT)):
+        want = accepted[feature] * cost
+        ends = time.monotonic() + _BACK_WITHIN
+        while True:
+            kept = (await stage.allowances(feature))[name]
+            if (kept.used == want and not kept.reserved) or time.monotonic() > ends:
+                break
+            await asyncio.sleep(0.2)
+        row.figures[f"{feature}: counted in Redis and in the ledger, in calls"] = [round(kept.used / cost, 2), accepted[feature]]
+        row.claim(not kept.reserved, f"{name} still reserves {kept.reserved} nano-USD")
+        row.claim(kept.used == want, f"{name} has counted {kept.used} nano-USD, the ledger {want}")
+    # Each of two replicas may spend half of what was left; what the other held or spent meanwhile is not known to it.
+    most = tight + CLIENTS
+    row.figures["tight: calls accepted, worth, and most"] = [accepted[_TIGHT], tight, most]
+    row.claim(accepted[_TIGHT] <= most, f"{accepted[_TIGHT]} calls of a budget worth {tight} were accepted")
