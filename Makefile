@@ -11,7 +11,7 @@ PYTHON ?= python3
 STUBS := clients/python/llmrouter/v1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help install system-deps demo run test lint types gen check-gen bench chaos roll soak soak-short fuzz lock buf clean
+.PHONY: help install system-deps demo run test lint types gen check-gen bench chaos roll soak soak-short chaos-state fuzz lock buf clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,6 +95,9 @@ soak: install ## Cancel storm, mixed load, idle streams, amplification (about 15
 
 soak-short: install ## The same in a minute and a half, for trying
 	$(BIN)/python -m benchmarks.soak --short
+
+chaos-state: install ## Kill replicas, Redis and PostgreSQL under load; money must add up (about 15 minutes; ONLY=budget)
+	$(BIN)/python -m benchmarks.state $(if $(ONLY),--only $(ONLY))
 
 fuzz: install ## Fuzz the reading of streams with atheris (a minute; FUZZ_SECONDS=n)
 	$(UV) pip install --quiet --python .venv --require-hashes -r requirements-fuzz.lock

@@ -37,13 +37,22 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
         yield from (f"     ! {miss}" for miss in row.misses)
 
 
-def write_json(name: str, rows: Sequence[Row], file: Path, *, command: str, seconds: float) -> None:
+def write_json(
+    name: str,
+    rows: Sequence[Row],
+    file: Path,
+    *,
+    command: str,
+    seconds: float,
+    parameters: Mapping[str, Any] | None = None,
+) -> None:
     """Put the rows of one scenario into the file, in place of its earlier ones; those of others stay."""
     file.parent.mkdir(parents=True, exist_ok=True)
     content = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     content[name] = {
         "passes": not any(row.misses for row in rows),
         "command": command,
+        **({"parameters": dict(parameters)} if parameters else {}),
         "seconds": round(seconds),
         "cpus": os.cpu_count(),
         "load_average": [round(load, 1) for load in os.getloadavg()],

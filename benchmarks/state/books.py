@@ -20,6 +20,8 @@ PRICE_USD: Mapping[str, float] = {"input": 0.2701, "output": 1.1009, "cached_inp
 _NANO_USD = 10**9
 _PRICED_TOKENS = 10**6
 _LOOK_AGAIN = 0.2
+# Routers ship their journals every half a second: what is under way has arrived after that.
+_UNDER_WAY = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,16 @@ class Books:
         return [attempt for attempt in self.attempts if attempt.status == status]
 
     @property
+    def size(self) -> tuple[int, int]:
+        """How many rows there are."""
+        return len(self.attempts), len(self.operations)
+
+    @property
+    def unrecorded(self) -> set[str]:
+        """Attempts that the provider knows and the ledger does not."""
+        return {bill.attempt_id for bill in self.bills} - {attempt.attempt_id for attempt in self.attempts}
+
+    @property
     def open(self) -> int:
         """Attempts and calls without an end."""
         return sum(not one.writer for one in (*self.attempts, *self.operations))
@@ -110,28 +122,31 @@ async def _operations(database: Database) -> list[Operation]:
 
 
 async def complete(url: str, bills: Sequence[Bill], *, calls: int, within: float) -> Books:
-    """The books once so many calls are in them and none is open, or as they are after so many seconds."""
+    """The books once so many calls and all bills are in them, none is open and no more arrive; or as they are after so
+    many seconds. Raises `StorageError` where they cannot be read until then."""
     ends = time.monotonic() + within
+    before: Books | None = None
     while True:
+        late = time.monotonic() > ends
         try:
             books = await read(url, bills)
-            if len(books.operations) >= calls and not books.open:
-                return books
         except StorageError:
-            if time.monotonic() > ends:
+            if late:
                 raise
-        else:
-            if time.monotonic() > ends:
+            books = None
+        if books is not None:
+            if late or (before is not None and before.size == books.size):
                 return books
-        await asyncio.sleep(_LOOK_AGAIN)
+            before = books if len(books.operations) >= calls and not books.open and not books.unrecorded else None
+        await asyncio.sleep(_LOOK_AGAIN if before is None else _UNDER_WAY)
 
 
 def compare(row: Row, books: Books) -> None:
     """Claim that nothing was billed unrecorded or booked twice, and that what was reported is booked to the nano-USD;
     list all else."""
     bills = {bill.attempt_id: bill for bill in books.bills}
-    booked = {attempt.attempt_id: attempt for attempt in books.attempts}
-    unrecorded = bills.keys() - booked.keys()
+    booked = {attempt.attempt_id for attempt in books.attempts}
+    unrecorded = books.unrecorded
     row.claim(not unrecorded, f"{len(unrecorded)} upstream calls are in no ledger: {_some(unrecorded)}")
     twice = [attempt for attempt, count in Counter(bill.attempt_id for bill in books.bills).items() if count > 1]
     row.claim(not twice, f"the provider was asked more than once under an attempt id: {_some(twice)}")
@@ -141,8 +156,10 @@ def compare(row: Row, books: Books) -> None:
     free = [one.attempt_id for one in books.of("unbilled") if (bill := bills.get(one.attempt_id)) and price(bill)]
     row.claim(not free, f"{len(free)} attempts are booked as unbilled, and the provider bills them: {_some(free)}")
     drift = {
-        status: [(attempt.cost or 0) - (price(bills[attempt.attempt_id]) if attempt.attempt_id in bills else 0)
-                 for attempt in books.of(status)]
+        status: [
+            (attempt.cost or 0) - (price(bills[attempt.attempt_id]) if attempt.attempt_id in bills else 0)
+            for attempt in books.of(status)
+        ]
         for status in ("estimated", "indeterminate")
     }
     row.figures |= {
@@ -171,8 +188,10 @@ def _settled(row: Row, books: Books, bills: Mapping[str, Bill]) -> None:
     guessed = [
         attempt.attempt_id
         for attempt in books.attempts
-        if attempt.outcome == "success" and attempt.status != "settled"
-        and (bill := bills.get(attempt.attempt_id)) is not None and bill.reported
+        if attempt.outcome == "success"
+        and attempt.status != "settled"
+        and (bill := bills.get(attempt.attempt_id)) is not None
+        and bill.reported
     ]
     row.claim(not guessed, f"{len(guessed)} attempts are guessed although usage was reported: {_some(guessed)}")
 

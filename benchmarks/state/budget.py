@@ -28,7 +28,9 @@ from router_service.routing.tokens import estimate_input_tokens
 from router_service.simulator import tokens
 
 _MARGIN = 1.25
-_PATIENCE = 5.0
+PATIENCE = 5.0
+"""How long callers come back while nobody is accepted, in seconds."""
+
 _BOOKED_WITHIN = 30.0
 _REFUSALS = frozenset({"BUDGET_EXHAUSTED"})
 
@@ -68,8 +70,9 @@ async def one_budget(
     *,
     calls: int,
     clients: int,
-    replicas: int,
-    workers: int,
+    replicas: int = 1,
+    workers: int = 1,
+    patience: float = PATIENCE,
     broken: str = "",
 ) -> Row:
     """One hard budget; in process and over SQLite where there is no Redis."""
@@ -78,7 +81,7 @@ async def one_budget(
     budgets = {"money": {"usd": worth(calls), "period": "total", "fail": "closed"}}
     setting = Setting(replicas=replicas, workers=workers, budgets=budgets, broken=broken)
     async with staged(setting, redis, postgres) as stage:
-        made = await stage.called(2, clients=clients // 2, patience=_PATIENCE)
+        made = await stage.called(2, clients=clients // 2, patience=patience)
         await _judge(row, stage, made, {0: ("", {"money": calls})})
     return row
 
@@ -94,7 +97,7 @@ async def side_by_side(redis: RedisServer, postgres: PostgresServer, *, calls: i
     }
     keys = {_key(): tenant for tenant in ("acme", "acme", "beta")}
     async with staged(Setting(replicas=replicas, budgets=budgets, keys=keys), redis, postgres) as stage:
-        made = await stage.called(2, clients=clients // 2, keys=list(keys), patience=_PATIENCE)
+        made = await stage.called(2, clients=clients // 2, keys=list(keys), patience=PATIENCE)
         accepted = Counter(one.key for one in made if one.code == "OK")
         row.figures["accepted by key, of acme, acme and beta"] = [accepted[place] for place in range(3)]
         row.claim(accepted[0] + accepted[1] == calls, f"acme got {accepted[0] + accepted[1]} calls, not {calls}")

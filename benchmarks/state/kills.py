@@ -83,7 +83,7 @@ async def _holds(row: Row, stage: Stage, books: Books, hasten: bool) -> None:
     if hasten:
         stage.hasten_leases(_GONE_AFTER + _DEADLINE)
     ends = time.monotonic() + _SWEPT_WITHIN + (0.0 if hasten else _GONE_AFTER + _DEADLINE)
-    while stage.holds() and time.monotonic() < ends:
+    while time.monotonic() < ends and stage.holds():  # noqa: ASYNC110 - what changes is elsewhere
         await asyncio.sleep(0.2)
     await asyncio.sleep(0.5)
     kept = (await stage.allowances())["money"]
@@ -98,6 +98,4 @@ async def _holds(row: Row, stage: Stage, books: Books, hasten: bool) -> None:
     row.claim(not stage.holds() and not kept.reserved, f"{stage.holds()} holds are left, {kept.reserved} nano-USD")
     # Who died between taking a hold and writing the intent left a hold that no row explains: it stands as spent.
     row.claim(not beyond % hold, f"the budget has {beyond} nano-USD more than the ledger, which is no number of holds")
-    row.claim(
-        unknown <= beyond // hold <= left, f"{beyond // hold} holds stand for {unknown} attempts of unknown cost"
-    )
+    row.claim(unknown <= beyond // hold <= left, f"{beyond // hold} holds stand for {unknown} attempts of unknown cost")

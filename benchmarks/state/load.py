@@ -139,8 +139,7 @@ class _Callers:
         call = _start(stub, feature, stream, load.long_prompt, timeout=deadline, metadata=metadata)
         leaving = asyncio.get_running_loop().call_later(chance.uniform(0.0, 0.12), call.cancel) if leaves else None
         if stream:
-            async for _ in events(call):
-                pass
+            await _read(call)
         code = (await call.code()).name
         if leaving is not None:
             leaving.cancel()
@@ -160,6 +159,16 @@ def _start(stub: RouterServiceStub, feature: str, stream: bool, long_prompt: boo
         fields["routing"] = call_pb2.Routing(accept_discard=True)
         return stub.StreamComplete(router_service_pb2.StreamCompleteRequest(**fields), **options)
     return stub.Complete(router_service_pb2.CompleteRequest(**fields), **options)
+
+
+async def _read(call: Any) -> None:
+    """Read a stream to its end, also where its caller left meanwhile."""
+    try:
+        async for _ in events(call):
+            pass
+    except asyncio.CancelledError:
+        if not call.cancelled():
+            raise
 
 
 def _reason(trailing: Any) -> str:
@@ -186,7 +195,7 @@ async def _connected(load: Load) -> AsyncIterator[list[RouterServiceStub]]:
             await channel.close()
 
 
-async def _main(load: Load) -> None:
+async def _main(load: Load) -> list[Made]:
     async with _connected(load) as stubs:
         callers = _Callers(load, stubs)
         reader = asyncio.StreamReader()
@@ -200,10 +209,12 @@ async def _main(load: Load) -> None:
         print("calling", flush=True)
         await callers.run()
         stopping.cancel()
-    Path(load.into).write_text(json.dumps([list(asdict(made).values()) for made in callers.made]))
-    print("over", flush=True)
+    return callers.made
 
 
 if __name__ == "__main__":
     gc.set_threshold(10_000, 20, 10**9)
-    uvloop.run(_main(Load(**json.loads(sys.argv[1]))))
+    asked = Load(**json.loads(sys.argv[1]))
+    calls = uvloop.run(_main(asked))
+    Path(asked.into).write_text(json.dumps([list(asdict(made).values()) for made in calls]))
+    print("over", flush=True)

@@ -156,7 +156,10 @@ async def _counters(row: Row, stage: Stage, made: Sequence[Made], tight: int) ->
             if (kept.used == want and not kept.reserved) or time.monotonic() > ends:
                 break
             await asyncio.sleep(0.2)
-        row.figures[f"{feature}: counted in Redis and in the ledger, in calls"] = [round(kept.used / cost, 2), accepted[feature]]
+        row.figures[f"{feature}: counted in Redis and in the ledger, in calls"] = [
+            round(kept.used / cost, 2),
+            accepted[feature],
+        ]
         row.claim(not kept.reserved, f"{name} still reserves {kept.reserved} nano-USD")
         row.claim(kept.used == want, f"{name} has counted {kept.used} nano-USD, the ledger {want}")
     # Each of two replicas may spend half of what was left; what the other held or spent meanwhile is not known to it.

@@ -224,7 +224,7 @@ def _configuration(
     ]
     rules += [
         {"name": "only-down", "when": {"feature": "only-down"}, "use": ["down"], "max_output_tokens": ANSWER_TOKENS},
-        {"name": "hold", "when": {"feature": "hold"}, "use": ["hold"], "max_output_tokens": ANSWER_TOKENS},
+        {"name": "hold", "when": {"feature": "hold"}, "use": ["hold", "quick"], "max_output_tokens": ANSWER_TOKENS},
         {"name": "otherwise", "use": ["quick"], "max_output_tokens": ANSWER_TOKENS},
     ]
     configuration: dict[str, Any] = {
