@@ -27,7 +27,7 @@ from benchmarks.state.chaos import chaos
 from benchmarks.state.controls import controls
 from benchmarks.state.database import away, away_for_too_long, disk_takes_nothing
 from benchmarks.state.kills import kills
-from benchmarks.state.outages import redis_away
+from benchmarks.state.outages import ABSENCES, redis_away
 
 RESULTS = Path(__file__).parent.parent / "results" / "state.json"
 KILL_EVERY = 5.0
@@ -83,7 +83,8 @@ def scenarios(parameters: Mapping[str, Any]) -> dict[str, Scenario]:
         return [await kills(redis, postgres, times=parameters["kills"], every=KILL_EVERY, hasten=short)]
 
     async def redis_outages(redis: RedisServer, postgres: PostgresServer) -> list[Row]:
-        return await redis_away(redis, postgres, seconds=max(2.0, seconds / 6), timed=not short)
+        lasts = max(2.0, seconds / 6)
+        return [await redis_away(redis, postgres, one, seconds=lasts, timed=not short) for one in ABSENCES]
 
     async def database(_: RedisServer, postgres: PostgresServer) -> list[Row]:
         return [

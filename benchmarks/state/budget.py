@@ -86,7 +86,9 @@ async def one_budget(
     return row
 
 
-async def side_by_side(redis: RedisServer, postgres: PostgresServer, *, calls: int, clients: int, replicas: int) -> Row:
+async def side_by_side(
+    redis: RedisServer, postgres: PostgresServer, *, calls: int, clients: int, replicas: int, patience: float = PATIENCE
+) -> Row:
     """A budget per tenant and one per key: of a tenant's two keys neither gets all of its own, together they get the
     tenant's; another tenant's only key gets its own, and nothing of the first tenant's."""
     row = Row(f"budgets per tenant ({calls}) and per key ({calls * 3 // 4}): {clients} clients, {replicas} replicas")
@@ -97,7 +99,7 @@ async def side_by_side(redis: RedisServer, postgres: PostgresServer, *, calls: i
     }
     keys = {_key(): tenant for tenant in ("acme", "acme", "beta")}
     async with staged(Setting(replicas=replicas, budgets=budgets, keys=keys), redis, postgres) as stage:
-        made = await stage.called(2, clients=clients // 2, keys=list(keys), patience=PATIENCE)
+        made = await stage.called(2, clients=clients // 2, keys=list(keys), patience=patience)
         accepted = Counter(one.key for one in made if one.code == "OK")
         row.figures["accepted by key, of acme, acme and beta"] = [accepted[place] for place in range(3)]
         row.claim(accepted[0] + accepted[1] == calls, f"acme got {accepted[0] + accepted[1]} calls, not {calls}")

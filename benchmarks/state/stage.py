@@ -27,6 +27,8 @@ from llmrouter.v1.router_service_pb2_grpc import RouterServiceStub
 
 NAMESPACE = "state"
 _ASKED_WITHIN = 10.0
+# Hundreds of callers that begin at once hold up an event loop for longer than the default: that is no absence.
+_PATIENT = {"timeout": 5.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +250,13 @@ def _configuration(
         configuration["server"]["workers"] = setting.workers
     if redis is not None:
         replicas = setting.replicas * setting.workers
-        configuration["redis"] = {"url": redis.url, "namespace": NAMESPACE, "replicas": replicas, **setting.redis}
+        configuration["redis"] = {
+            "url": redis.url,
+            "namespace": NAMESPACE,
+            "replicas": replicas,
+            **_PATIENT,
+            **setting.redis,
+        }
     if database:
         configuration["storage"] = {"url": database}
     if setting.keys:

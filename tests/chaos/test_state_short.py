@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from benchmarks.postgres_server import PostgresServer
@@ -14,7 +12,7 @@ from benchmarks.state.chaos import chaos
 from benchmarks.state.controls import control
 from benchmarks.state.database import away, disk_takes_nothing
 from benchmarks.state.kills import kills
-from benchmarks.state.outages import ABSENCES, redis_away
+from benchmarks.state.outages import ABSENCES, Absence, redis_away
 from tests.contract.conftest import own_redis, postgres
 
 __all__ = ["own_redis", "postgres"]
@@ -30,3 +28,44 @@ async def test_a_budget_worth_so_many_calls_accepts_them_and_not_one_more(
     own_redis: RedisServer, postgres: PostgresServer
 ) -> None:
     held(await one_budget(own_redis, postgres, calls=60, clients=80, replicas=2, patience=PATIENCE))
+
+
+async def test_budgets_of_tenants_and_keys_hold_side_by_side(own_redis: RedisServer, postgres: PostgresServer) -> None:
+    held(await side_by_side(own_redis, postgres, calls=40, clients=40, replicas=1, patience=PATIENCE))
+
+
+async def test_one_process_without_redis_accepts_exactly_what_its_budget_is_worth() -> None:
+    held(await one_budget(None, None, calls=60, clients=80, patience=PATIENCE))
+
+
+async def test_what_killed_replicas_left_behind_is_swept_and_never_booked_twice(
+    own_redis: RedisServer, postgres: PostgresServer
+) -> None:
+    held(await kills(own_redis, postgres, times=2, every=1.0, hasten=True))
+
+
+@pytest.mark.parametrize("absence", [absence for absence in ABSENCES if absence.brief], ids=lambda one: one.name)
+async def test_rules_fail_as_declared_while_redis_is_away_and_counters_come_back(
+    own_redis: RedisServer, postgres: PostgresServer, absence: Absence
+) -> None:
+    held(await redis_away(own_redis, postgres, absence, seconds=1.5, timed=False))
+
+
+async def test_rows_wait_in_the_journal_while_the_database_is_down(postgres: PostgresServer) -> None:
+    held(await away(postgres, seconds=1.0))
+
+
+async def test_nothing_is_served_unrecorded_while_the_disk_takes_nothing() -> None:
+    held(await disk_takes_nothing(seconds=5.0))
+
+
+async def test_the_ledger_is_the_providers_journal_wherever_usage_was_reported(
+    own_redis: RedisServer, postgres: PostgresServer
+) -> None:
+    held(await chaos(own_redis, postgres, calls=500))
+
+
+async def test_a_limiter_that_checks_before_it_increments_is_noticed(
+    own_redis: RedisServer, postgres: PostgresServer
+) -> None:
+    held(await control(own_redis, postgres, "checks-then-increments"))
