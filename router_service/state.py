@@ -32,6 +32,8 @@ logger = logging.getLogger("llmrouter")
 # How often holds whose owner died are looked for, and how long before counters that could not be rebuilt are again.
 _SWEEP_EVERY = 10.0
 _REBUILD_AGAIN = 5.0
+# When counters that were rebuilt are raised again: what had ended just before was still on its way to the ledger.
+_RAISE_AGAIN = (2.0, 13.0)
 _LONGEST_PERIOD = {Period.HOUR: 3600.0, Period.DAY: 86400.0, Period.MONTH: 31 * 86400.0}
 
 
@@ -161,17 +163,31 @@ class State:
             logger.warning("the database is not ready, and will be prepared later: %s", error)
 
     async def _rebuild(self) -> None:
-        """Raise the budgets' counters to what the ledger knows; they may have been lost with a process or a server."""
+        """Bring back the budgets' counters, which may have been lost with a process or a server."""
+        try:
+            await self._raise_spend()
+        except (StorageError, RouterError) as error:
+            logger.warning("budgets do not count what was spent before, and will be rebuilt: %s", error)
+            self._run(self._rebuild_later())
+        else:
+            self._run(self._raise_again())
+
+    async def _raise_spend(self) -> None:
+        """Raise the budgets' counters to what the ledger knows. Raises `StorageError` and `RouterError`."""
         budgets = self._configuration.limits.budgets
         if not budgets or self._database is None:
             return
         since = min(time.time() - _LONGEST_PERIOD.get(budget.period, time.time()) for budget in budgets)
-        try:
-            rows: list[SettledSpend] = await UsageReader(self._database).settled_spend(max(0.0, since))
-            await self.limits.limiter.rebuild(rows)
-        except (StorageError, RouterError) as error:
-            logger.warning("budgets do not count what was spent before, and will be rebuilt: %s", error)
-            self._run(self._rebuild_later())
+        rows: list[SettledSpend] = await UsageReader(self._database).settled_spend(max(0.0, since))
+        await self.limits.limiter.rebuild(rows)
+
+    async def _raise_again(self) -> None:
+        for pause in _RAISE_AGAIN:
+            await asyncio.sleep(pause)
+            try:
+                await self._raise_spend()
+            except (StorageError, RouterError) as error:
+                logger.warning("budgets may not count all that was spent before: %s", error)
 
     async def _rebuild_later(self) -> None:
         await asyncio.sleep(_REBUILD_AGAIN)

@@ -16,8 +16,8 @@ from router_service.limits.meters import Charge, Meter, Meters, Taken
 
 # One of so many goes wrong: a fault that strikes always would be too easy to see.
 _EVERY = 10
-# Between looking and taking, in seconds: about what a busy router needs for a round trip.
-_GAP = 0.005
+# Between looking and taking, in seconds: what a busy router needs for a round trip.
+_GAP = 0.02
 
 
 def checks_then_increments() -> None:

@@ -12,6 +12,7 @@ from benchmarks.state.chaos import chaos
 
 _PATIENCE = 2.0
 _CHAOS = 300
+_CALLS, _CLIENTS = 20, 160
 
 
 async def controls(redis: RedisServer, postgres: PostgresServer) -> list[Row]:
@@ -24,8 +25,10 @@ async def control(redis: RedisServer, postgres: PostgresServer, name: str) -> Ro
     if name == "drops-terminals":
         broken = await chaos(redis, postgres, calls=_CHAOS, booked_within=5.0, broken=name)
     else:
-        # Fewer calls than clients: all of them want what is left.
-        broken = await one_budget(redis, postgres, calls=40, clients=160, replicas=2, patience=_PATIENCE, broken=name)
+        # Many more clients than calls: all of them want what is left.
+        broken = await one_budget(
+            redis, postgres, calls=_CALLS, clients=_CLIENTS, replicas=2, patience=_PATIENCE, broken=name
+        )
     row = Row(f"control: a router that {name.replace('-', ' ')}")
     row.figures["noticed"] = len(broken.misses)
     row.figures |= {f"miss {number}": miss for number, miss in enumerate(broken.misses, 1)}
@@ -34,7 +37,7 @@ async def control(redis: RedisServer, postgres: PostgresServer, name: str) -> Ro
 
 
 _SHOWS: Mapping[str, str] = {
-    "checks-then-increments": "calls were accepted, not 40",
+    "checks-then-increments": f"calls were accepted, not {_CALLS}",
     "drops-terminals": "have no end",
     "skips-settling": "still reserves",
     "settles-the-reserve": "has spent",

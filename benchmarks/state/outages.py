@@ -43,14 +43,21 @@ class Absence:
 
 
 ABSENCES = (
-    Absence("refused, back without its data", RedisServer.kill, RedisServer.start, loses_data=True, brief=True),
-    Absence("paused", RedisServer.pause, RedisServer.resume, brief=True),
+    Absence("refused, back without its data", RedisServer.kill, RedisServer.start, loses_data=True),
+    Absence("paused", RedisServer.pause, RedisServer.resume),
     Absence(
         "read-only",
         lambda redis: redis.send("REPLICAOF", "127.0.0.1", "1"),
         lambda redis: redis.send("REPLICAOF", "NO", "ONE"),
     ),
-    Absence("restarted at once, without its data", RedisServer.kill, RedisServer.start, loses_data=True, at_once=True),
+    Absence(
+        "restarted at once, without its data",
+        RedisServer.kill,
+        RedisServer.start,
+        loses_data=True,
+        at_once=True,
+        brief=True,
+    ),
 )
 
 

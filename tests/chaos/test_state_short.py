@@ -17,7 +17,7 @@ from tests.contract.conftest import own_redis, postgres
 
 __all__ = ["own_redis", "postgres"]
 
-PATIENCE = 1.5
+PATIENCE = 1.0
 
 
 def held(*rows: Row) -> None:
