@@ -26,6 +26,7 @@ from llmrouter.v1 import call_pb2, router_service_pb2, usage_pb2
 from llmrouter.v1.router_service_pb2_grpc import RouterServiceStub
 
 NAMESPACE = "state"
+_ENVIRON = {"DECISION_TOKEN_KEY": "k" * 43}
 _ASKED_WITHIN = 10.0
 # Hundreds of callers that begin at once hold up an event loop for longer than the default: that is no absence.
 _PATIENT = {"timeout": 5.0}
@@ -69,7 +70,7 @@ class Router:
     async def start(self) -> None:
         """Start it and wait until it serves."""
         serve = ("serve", "--config", str(self._file), "--address", self.address)
-        self._child = await Child.start(sys.executable, *self._command, *serve)
+        self._child = await Child.start(sys.executable, *self._command, *serve, environ=_ENVIRON)
         await self._child.line("serving on")
 
     async def kill(self) -> None:
@@ -248,6 +249,7 @@ def _configuration(
     }
     if setting.workers > 1:
         configuration["server"]["workers"] = setting.workers
+        configuration["decision_tokens"] = {"key": "${DECISION_TOKEN_KEY}"}
     if redis is not None:
         replicas = setting.replicas * setting.workers
         configuration["redis"] = {
