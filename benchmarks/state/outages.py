@@ -148,7 +148,7 @@ def _judge(row: Row, made: Sequence[Made], began: float, ended: float, back: flo
     usual = percentile([one.took for one in phases["before"] if one.code == "OK"], 0.99)
     row.claim(longest <= usual + _NEVER_LONGER, f"a call took {longest:.2f} s where {usual:.2f} s are usual")
     if timed:
-        row.aim("longest call, s", longest, usual + 2 * TIMEOUT)
+        row.aim("longest call, s", longest, round(usual + 2 * TIMEOUT, 2))
 
 
 async def _counters(row: Row, stage: Stage, made: Sequence[Made], uncertain: Counter[str], tight: int) -> None:
