@@ -24,6 +24,7 @@ from router_service.config.configuration import (
 )
 from router_service.config.document import Document
 from router_service.config.endpoint import completed
+from router_service.config.escalation_compilation import escalation
 from router_service.config.identity_compilation import identity_settings
 from router_service.config.limits_compilation import deployment_rates, limit_rules
 from router_service.config.places import LEDGER_VARIABLE
@@ -368,6 +369,7 @@ def _rule(shape: RuleShape, number: int, named: Mapping[str, tuple[Deployment, .
         parameters=_parameters(shape.parameters),
         max_output_tokens=shape.max_output_tokens,
         max_cost_nano_usd=shape.max_cost_usd,
+        escalation=escalation(shape.escalate, named),
     )
 
 
@@ -396,6 +398,7 @@ def _policy(
         recovery=shape.recovery,
         hedge=_hedge(shape.hedge),
         keep_answers=shape.keep_answers,
+        escalation=escalation(shape.escalate, named),
     )
 
 

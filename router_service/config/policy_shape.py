@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
+from router_service.config.escalation_shape import EscalationShape
 from router_service.config.identity_shape import IdentityShape
 from router_service.config.ledger_shape import LedgerShape
 from router_service.config.limits_shape import BudgetShape, LimitShape, RedisShape
@@ -161,6 +162,9 @@ class RuleShape(Shape):
     max_cost_usd: NanoUsd | None = Field(
         default=None, description="Candidates whose estimate for this call is higher are rejected. In USD."
     )
+    escalate: EscalationShape | None = Field(
+        default=None, description="Gates that judge the answer, in place of the policy's. Default: the policy's."
+    )
 
 
 class TimeoutsShape(Shape):
@@ -247,6 +251,10 @@ class PolicyShape(Shape):
     )
     hedge: HedgeShape | None = Field(
         default=None, description="Ask the next candidate beside a silent one. Default: off, for it costs more."
+    )
+    escalate: EscalationShape | None = Field(
+        default=None,
+        description="Gates that judge answers, and who is asked next where they refuse one. Default: no gates.",
     )
 
 

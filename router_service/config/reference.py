@@ -63,6 +63,9 @@ _TITLES = {
     "policies.<name>.timeouts": "TimeoutsShape",
     "policies.<name>.retries": "RetriesShape",
     "policies.<name>.hedge": "HedgeShape",
+    "escalate (of policies and rules)": "EscalationShape",
+    "escalate.gates[]": "GateShape",
+    "escalate.threshold": "ThresholdShape",
     "parameters (of features and rules)": "ParametersShape",
 }
 

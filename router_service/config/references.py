@@ -6,6 +6,8 @@ from pathlib import Path
 
 from router_service.config.credentials import check_files, check_secrets
 from router_service.config.document import Document, Piece, PolicyPiece, nearest
+from router_service.config.escalation_compilation import check_escalation
+from router_service.config.escalation_shape import EscalationShape
 from router_service.config.identity_check import check_identity
 from router_service.config.policy_shape import RuleShape
 from router_service.config.shape import ModelShape, ProviderShape
@@ -116,6 +118,8 @@ def _check_policy(source: Source, piece: PolicyPiece, names: _Names) -> None:
     if policy and policy.baseline is not None and policy.baseline not in names.limits:
         names.report_unknown(source, (*piece.policy.at, "baseline"), policy.baseline)
     complexities = {one.lower() for one in policy.complexities} if policy and "complexities" not in dropped else None
+    if policy and policy.escalate is not None:
+        _check_escalation(source, (*piece.policy.at, "escalate"), policy.escalate, names, complexities)
     taken: dict[str, Location] = {}
     catch_all: Location | None = None
     for rule in piece.rules:
@@ -151,17 +155,39 @@ def _check_rule(
         if known and len(known) == len(limits) and shape.max_output_tokens > max(known):
             message = f"{shape.max_output_tokens} is more than any of the rule's models allows ({max(known)})"
             source.report((*rule.at, "max_output_tokens"), message, "Lower it")
+    if shape.escalate is not None:
+        _check_escalation(source, (*rule.at, "escalate"), shape.escalate, names, complexities)
     when = shape.when
-    if when.complexity and complexities is not None:
+    if when.complexity:
         for label in (*(when.complexity.any_of or ()), *when.complexity.none_of):
-            if label.lower() not in complexities:
-                fix = nearest(label, complexities) or "Add it to the policy's `complexities`"
-                source.report((*rule.at, "when", "complexity"), f"{label} is no complexity of this policy", fix)
+            _check_complexity(source, (*rule.at, "when", "complexity"), label, complexities)
     if when.language:
         for tag in (*(when.language.any_of or ()), *when.language.none_of):
             if "-" in tag or "_" in tag:
                 fix = f"Write {tag.replace('_', '-').split('-')[0]}"
                 source.report((*rule.at, "when", "language"), f"{tag} never matches: only the primary tag counts", fix)
+
+
+def _check_complexity(source: Source, at: Location, label: str, complexities: set[str] | None) -> None:
+    if complexities is not None and label.lower() not in complexities:
+        fix = nearest(label, complexities) or "Add it to the policy's `complexities`"
+        source.report(at, f"{label} is no complexity of this policy", fix)
+
+
+def _check_escalation(
+    source: Source, at: Location, shape: EscalationShape, names: _Names, complexities: set[str] | None
+) -> None:
+    def report_unless_known(location: Location, name: str) -> None:
+        if name not in names.limits:
+            names.report_unknown(source, location, name)
+
+    check_escalation(
+        source,
+        at,
+        shape,
+        report_unless_known=report_unless_known,
+        report_no_complexity=lambda location, label: _check_complexity(source, location, label, complexities),
+    )
 
 
 def _check_default_policy(source: Source, document: Document) -> None:

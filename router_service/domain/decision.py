@@ -73,13 +73,15 @@ class TokenLimit:
 class Candidate:
     """A deployment that may serve the call. `estimated_cost` is in nano-USD, `None` where the price is unknown.
 
-    A `last_resort` cools down after failures, and is asked all the same because too many others do as well.
+    A `last_resort` cools down after failures, and is asked all the same because too many others do as well. A
+    `hopeless` one was passed over for the call's complexity: it is asked only where nobody else answers.
     """
 
     deployment: Deployment
     token_limit: TokenLimit
     estimated_cost: int | None
     last_resort: bool = False
+    hopeless: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,8 @@ class Decision:
     """The ordered result of routing one call; every deployment the rule names is a candidate or a rejection.
 
     `rule` is `None` where the caller named a model or deployment. `parameters` are the caller's over the rule's over
-    the feature's, without the token limit, which is each candidate's own.
+    the feature's, without the token limit, which is each candidate's own. `escalations` are asked in this order after a
+    gate's refusal; empty where the candidates themselves are.
     """
 
     policy: Policy
@@ -99,6 +102,7 @@ class Decision:
     parameters: Parameters
     cause: str
     fingerprint: str
+    escalations: tuple[Candidate, ...] = ()
 
     @property
     def rule_name(self) -> str:

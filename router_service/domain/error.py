@@ -6,6 +6,7 @@ RouterError
 ├── NoCandidate              every candidate was rejected; cooling if all would pass by themselves
 ├── InvalidDecisionToken     foreign, damaged, stale, or for another request
 ├── AttemptsFailed           every attempt failed, with the reason of the last one
+├── QualityNotMet            providers answered, and no answer passed the policy's gates
 ├── Overloaded               a limit of ours
 ├── LimitReached             a request, token or concurrency limit
 ├── BudgetSpent              a budget has no room for the attempt
@@ -58,6 +59,7 @@ class Reason(StrEnum):
     PERMISSION_DENIED = "PERMISSION_DENIED"
     INTERNAL = "INTERNAL"
     STATE_UNAVAILABLE = "STATE_UNAVAILABLE"
+    QUALITY_NOT_MET = "QUALITY_NOT_MET"
     NOT_CONFIGURED = "NOT_CONFIGURED"
 
 
@@ -126,6 +128,16 @@ class AttemptsFailed(RouterError):
     PROVIDER_REFUSES_KEY, STREAM_TRUNCATED and ATTEMPTS_EXHAUSTED."""
 
     reason = Reason.ATTEMPTS_EXHAUSTED
+
+
+class QualityNotMet(RouterError):
+    """No answer passed the policy's gates, and the policy gives none that does not.
+
+    `metadata` has `gates` (those that refused the last answer), its `score`, the `threshold`, and `escalation`: why
+    nobody else was asked, as a reason, where it was an error.
+    """
+
+    reason = Reason.QUALITY_NOT_MET
 
 
 class Overloaded(RouterError):
@@ -306,6 +318,7 @@ STATUS_NAMES: dict[Reason, str] = {
     Reason.PERMISSION_DENIED: "PERMISSION_DENIED",
     Reason.INTERNAL: "INTERNAL",
     Reason.STATE_UNAVAILABLE: "UNAVAILABLE",
+    Reason.QUALITY_NOT_MET: "FAILED_PRECONDITION",
     Reason.NOT_CONFIGURED: "FAILED_PRECONDITION",
 }
 """The canonical status name of each reason, for receipts; every edge translates from these names."""

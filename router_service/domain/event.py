@@ -1,6 +1,6 @@
 """What happens during a call, in order. The wire and telemetry observe the same events.
 
-CallStarted ─ Decided ─ ( AttemptStarted ─ Delta* ─ AttemptFinished ─ [AttemptDiscarded] )* ─ Finished
+CallStarted ─ Decided ─ ( AttemptStarted ─ Delta* ─ AttemptFinished ─ [Judged] ─ [AttemptDiscarded] )* ─ Finished
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from router_service.domain.chat import FinishReason, Message
 from router_service.domain.decision import Decision
 from router_service.domain.deployment import Deployment
 from router_service.domain.error import RouterError
+from router_service.domain.quality import Judgement
 from router_service.domain.receipt import Attempt, AttemptReason, Receipt
 
 
@@ -92,11 +93,27 @@ class AttemptFinished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """Gates judged a whole answer; `duration` is seconds. A held answer is judged before its deltas."""
+
+    judgement: Judgement
+    judged_at: float
+    duration: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptDiscarded:
-    """Output of `attempt` that the client has seen is taken back, with all that went on from it."""
+    """Output of `attempt` that the client has seen is taken back, with all that went on from it.
+
+    `reason` is an error's, or GATE where a gate refused the answer.
+    """
 
     attempt: int
     reason: str
+
+
+GATE = "GATE"
+"""The reason of a discard that follows a gate's refusal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +126,7 @@ class Finished:
     error: RouterError | None = None
 
 
-Event = CallStarted | Decided | AttemptStarted | Deltas | AttemptFinished | AttemptDiscarded | Finished
+Event = CallStarted | Decided | AttemptStarted | Deltas | AttemptFinished | Judged | AttemptDiscarded | Finished
 
 
 class Emit(Protocol):

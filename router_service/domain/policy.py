@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from router_service.domain.chat import Parameters
 from router_service.domain.deployment import Capability, Deployment, Retention
+from router_service.domain.quality import Escalation
 
 
 class Strategy(StrEnum):
@@ -125,7 +126,10 @@ class Hedge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """When it matches, `candidates` are considered in this order (a model's deployments in the file's order)."""
+    """When it matches, `candidates` are considered in this order (a model's deployments in the file's order).
+
+    `escalation` takes the policy's place where it is not `None`; one without gates switches it off.
+    """
 
     name: str
     when: When
@@ -135,6 +139,7 @@ class Rule:
     parameters: Parameters = Parameters()
     max_output_tokens: int | None = None
     max_cost_nano_usd: int | None = None
+    escalation: Escalation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +151,8 @@ class Policy:
     `stream_upstream` asks providers for streams also where the caller wants one message: silence is noticed in time
     and a cancelled answer can be accounted for. `recovery` RESTART holds for callers that accept discards only;
     CONTINUE goes on from what was said where a candidate can, and is RESTART elsewhere. `hedge` is off where `None`.
-    `keep_answers` is for how many seconds an answer is kept for repeats under its idempotency key.
+    `keep_answers` is for how many seconds an answer is kept for repeats under its idempotency key. `escalation` says
+    what judges answers, and what follows a refusal; `None` judges nothing.
     """
 
     name: str
@@ -164,6 +170,13 @@ class Policy:
     recovery: Recovery = Recovery.FAIL
     hedge: Hedge | None = None
     keep_answers: float = 0.0
+    escalation: Escalation | None = None
+
+    def escalation_of(self, rule: Rule | None) -> Escalation | None:
+        """What judges the answers of calls that `rule` matched: nothing where the caller named who answers."""
+        if rule is None:
+            return None
+        return self.escalation if rule.escalation is None else rule.escalation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from router_service.domain.chat import FinishReason, Message
 from router_service.domain.decision import Decision
 from router_service.domain.deployment import Deployment
 from router_service.domain.money import Cost, CostStatus, Usage
+from router_service.domain.quality import Judgement, Quality
 
 
 class AttemptReason(StrEnum):
@@ -64,6 +65,8 @@ class Receipt:
 
     `cost` is the sum of the attempts in nano-USD, `None` where nothing could be priced; `baseline_cost` is what the
     policy's baseline would have cost for the answer's usage. `decision` is `None` where the call failed before it.
+    `judgements` are the gates', in the order they were made; `quality` is what they made of the answer that was given.
+    `answer` is the number of the attempt that gave it, 0 where none did, `None` for the last that no gate refused.
     `spent_budgets` are the soft budgets that were spent when the call began.
     """
 
@@ -85,12 +88,18 @@ class Receipt:
     time_to_first_output: float | None
     trace_id: str = ""
     spent_budgets: tuple[str, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
+    quality: Quality = Quality.UNJUDGED
+    answer: int | None = None
 
     @property
     def answered_by(self) -> Attempt | None:
         """The attempt that gave the answer, if one did."""
+        refused = {judgement.attempt for judgement in self.judgements if not judgement.passed}
         for attempt in reversed(self.attempts):
-            if attempt.outcome is AttemptOutcome.SUCCESS:
+            if attempt.number == self.answer:
+                return attempt
+            if self.answer is None and attempt.outcome is AttemptOutcome.SUCCESS and attempt.number not in refused:
                 return attempt
         return None
 
@@ -98,6 +107,11 @@ class Receipt:
     def fallbacks(self) -> int:
         """How many attempts were fallbacks to another candidate."""
         return sum(attempt.reason is AttemptReason.FALLBACK for attempt in self.attempts)
+
+    @property
+    def escalations(self) -> int:
+        """How many attempts were made because gates refused an answer."""
+        return sum(attempt.reason is AttemptReason.ESCALATION for attempt in self.attempts)
 
     @property
     def retries(self) -> int:

@@ -11,6 +11,9 @@ from router_service.domain.deployment import Deployment
 from router_service.domain.event import Delta, ReasoningDelta, TextDelta, ToolCallDelta
 from router_service.domain.money import Usage
 
+# Of an answer that is told in one go, in characters.
+_PIECE = 16_384
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamRequest:
@@ -102,6 +105,19 @@ class Reply:
         """Everything the model produced, for counting tokens where the provider reported none."""
         calls = "".join(buffer.name + "".join(buffer.arguments) for buffer in self.tool_calls.values())
         return "".join(self.reasoning_parts) + "".join(self.text_parts) + calls
+
+    def deltas(self) -> Sequence[Delta]:
+        """All output at once, in pieces small enough for any message: thinking, text, tool calls."""
+        thinking, text = "".join(self.reasoning_parts), "".join(self.text_parts)
+        calls = (
+            ToolCallDelta(index=index, id=call.id, name=call.name, arguments_json="".join(call.arguments))
+            for index, call in sorted(self.tool_calls.items())
+        )
+        return [
+            *(ReasoningDelta(thinking[at : at + _PIECE]) for at in range(0, len(thinking), _PIECE)),
+            *(TextDelta(text[at : at + _PIECE]) for at in range(0, len(text), _PIECE)),
+            *calls,
+        ]
 
     def message(self) -> Message:
         """The assistant's message as received so far."""

@@ -134,7 +134,7 @@ class Attempts:
             timeouts=policy.timeouts,
             fallbacks_left=fallbacks_left,
             streamed=streamed,
-            recovers=_recovers(run.call, policy.recovery),
+            recovers=run.holding or _recovers(run.call, policy.recovery),
         )
         request = self._request(run, candidate, progress, budget)
         provider = self._providers[candidate.deployment.provider]

@@ -2,11 +2,14 @@
 
 candidate ──error──> again? (retry) ──no──> the next one (fallback) ──none left──> the call fails
     └── silent for long ──> the next one as well (hedge); whichever speaks first goes on
+
+Where gates refuse the answer, `engine.escalation` has the chain go on with stronger candidates.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -67,6 +70,7 @@ class Chain:
         self._failures: list[Failure] = []
         self._providers_asked: set[str] = set()
         self._refuse_prefill: set[str] = set()
+        self._reason = AttemptReason.PRIMARY
 
     async def answer(self) -> Answered:
         """The first verified answer. Raises `RouterError` where there is none."""
@@ -74,10 +78,19 @@ class Chain:
             raise DeadlineExceeded("The caller's deadline had passed before any provider was asked.")
         if self._policy.hedge is not None:
             self._purse.deposit(self._policy.hedge, self._queue[0].estimated_cost)
-        candidate = self._queue.pop(0)
+        return await self._carry(self._queue.pop(0))
+
+    async def escalate(self, candidates: Sequence[Candidate]) -> Answered:
+        """The first verified answer of these, after others were refused. Raises `RouterError` where there is none."""
+        self._reason = AttemptReason.ESCALATION
+        self._failures = []
+        self._queue = list(candidates)
+        return await self._carry(self._queue.pop(0))
+
+    async def _carry(self, candidate: Candidate) -> Answered:
         while True:
             try:
-                if self._policy.hedge is not None and not self._failures and self._queue:
+                if self._policy.hedge is not None and self._may_hedge:
                     return await self._hedged(candidate, self._policy.hedge)
                 return await self._ask(candidate)
             except UpstreamError:
@@ -98,7 +111,7 @@ class Chain:
         `reason` is why it is asked; a hedge is made once.
         """
         deployment = candidate.deployment
-        first = reason or (AttemptReason.FALLBACK if self._failures else AttemptReason.PRIMARY)
+        first = reason or (AttemptReason.FALLBACK if self._failures else self._reason)
         if deployment.provider not in self._providers_asked:
             self._providers_asked.add(deployment.provider)
             self._budgets.asked(deployment.provider, self._run.call.tenant)
@@ -115,7 +128,7 @@ class Chain:
 
         def may_repeat() -> bool:
             return (
-                self._attempts_left
+                self.attempts_left
                 and self._prefix_for(deployment) is not None
                 and self._budgets.may_repeat(deployment.provider, self._run.call.tenant)
             )
@@ -142,7 +155,7 @@ class Chain:
             if not prefix or error.fault is not UpstreamFault.BAD_REQUEST:
                 raise
             self._refuse_prefill.add(deployment.id)
-            if self._prefix_for(deployment) is None or not self._attempts_left:
+            if self._prefix_for(deployment) is None or not self.attempts_left:
                 raise
         return await self._attempts.make(self._run, candidate, AttemptReason.RETRY, fallbacks_left, claim=claim)
 
@@ -152,7 +165,7 @@ class Chain:
         """
         shown = self._run.transcript
         recovery = self._policy.recovery
-        if shown.root is None:
+        if shown.root is None or self._run.shows_refused:
             return ""
         can_continue = deployment.prefills and deployment.id not in self._refuse_prefill
         if recovery is Recovery.CONTINUE and can_continue and shown.prefix.strip():
@@ -162,8 +175,13 @@ class Chain:
         return None
 
     @property
-    def _attempts_left(self) -> bool:
+    def attempts_left(self) -> bool:
+        """Whether the policy allows another attempt."""
         return self._run.attempts_begun < self._policy.retries.max_attempts
+
+    @property
+    def _may_hedge(self) -> bool:
+        return self._reason is AttemptReason.PRIMARY and not self._failures and bool(self._queue)
 
     def _next(self) -> Candidate:
         """The candidate that may still help after the last failure. Raises what the call failed with where none may."""
@@ -178,7 +196,7 @@ class Chain:
             error, on_content_filter=self._policy.fallback_on_content_filter
         )
         candidate = None
-        if may_go_on and self._attempts_left and self._run.time_left() >= LEAST_TIME_FOR_AN_ATTEMPT:
+        if may_go_on and self.attempts_left and self._run.time_left() >= LEAST_TIME_FOR_AN_ATTEMPT:
             candidate = self._pick()
         if candidate is None:
             raise self._failed() from error
@@ -245,7 +263,7 @@ class Chain:
         """Whom to ask beside a silent candidate; `None` where nobody may be, or it would cost too much."""
         for other in self._queue:
             deployment = other.deployment
-            if other.last_resort or self._health.is_open(deployment.id) or not self._attempts_left:
+            if other.last_resort or self._health.is_open(deployment.id) or not self.attempts_left:
                 continue
             if deployment.provider in self._providers_asked and not self._budgets.may_repeat(
                 deployment.provider, self._run.call.tenant

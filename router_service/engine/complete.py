@@ -14,6 +14,7 @@ from router_service.domain.error import InvalidDecisionToken, Reason, RouterErro
 from router_service.domain.event import Emit, Event, Finished, Observer
 from router_service.domain.identity import Identity
 from router_service.domain.policy import RetryAllowance
+from router_service.domain.quality import Escalation
 from router_service.domain.receipt import Answer, Receipt
 from router_service.domain.upstream import Provider
 from router_service.engine.attempts import Attempts
@@ -21,6 +22,7 @@ from router_service.engine.book import Book, NoBook
 from router_service.engine.chain import Chain
 from router_service.engine.charges import enter, unlimited
 from router_service.engine.ending import departure
+from router_service.engine.escalation import Escalator
 from router_service.engine.health import HealthBook
 from router_service.engine.hedge import HedgePurse
 from router_service.engine.observations import Observations
@@ -32,6 +34,7 @@ from router_service.engine.run import Answered, CallRun, Clock
 from router_service.engine.token import TokenSigner
 from router_service.limits.limiter import Limiter
 from router_service.limits.rates import DeploymentRates
+from router_service.quality.gates import Gates
 from router_service.routing.assess import assess
 from router_service.routing.decide import decide
 from router_service.routing.table import RoutingTable
@@ -88,11 +91,14 @@ class Engine:
         self._retry_budgets = RetryBudgets(clock.monotonic)
         self._retry_budgets.allowance = runtime.retry_allowance
         self._purses: dict[str, HedgePurse] = {}
+        # By identity, and with what it is the identity of.
+        self._gates: dict[int, tuple[Escalation, Gates]] = {}
         self.health = HealthBook(clock.monotonic)
 
     def use(self, runtime: Runtime) -> None:
         """Serve new calls by another configuration. Health, receipts and what was learnt stay."""
         self._runtime = runtime
+        self._gates.clear()
         self._retry_budgets.allowance = runtime.retry_allowance
         deployments = frozenset(runtime.table.deployments)
         self.health.forget_except(deployments)
@@ -210,7 +216,12 @@ class Engine:
             budgets=self._retry_budgets,
             purse=self._purses.setdefault(policy.name, HedgePurse()),
         )
-        answered = await chain.answer()
+        escalation = policy.escalation_of(run.decision.rule)
+        if escalation is None or not escalation.gates:
+            answered = await chain.answer()
+        else:
+            gates = self._gates_of(escalation)
+            answered = await Escalator(run, chain, escalation=escalation, gates=gates, health=self.health).answer()
         attempt = answered.attempt
         self._observations.answered(
             run.call,
@@ -219,6 +230,12 @@ class Engine:
             output_tokens=attempt.usage.output_tokens if attempt.usage else 0,
         )
         return answered
+
+    def _gates_of(self, escalation: Escalation) -> Gates:
+        known = self._gates.get(id(escalation))
+        if known is None:
+            known = self._gates[id(escalation)] = (escalation, Gates(escalation))
+        return known[1]
 
     def _close(self, run: CallRun, answered: Answered | None, error: RouterError | None) -> Finished:
         if run.charges is not None:

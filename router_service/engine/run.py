@@ -11,6 +11,7 @@ from router_service.domain.chat import FinishReason, Message, TextPart
 from router_service.domain.decision import Decision
 from router_service.domain.error import STATUS_NAMES, Reason, RouterError
 from router_service.domain.event import (
+    GATE,
     AttemptDiscarded,
     AttemptFinished,
     AttemptStarted,
@@ -21,9 +22,11 @@ from router_service.domain.event import (
     Emit,
     Event,
     Finished,
+    Judged,
     Observer,
 )
 from router_service.domain.money import Usage
+from router_service.domain.quality import Judgement, Quality
 from router_service.domain.receipt import Attempt, Receipt
 from router_service.domain.upstream import Reply
 from router_service.engine.book import Book
@@ -42,17 +45,19 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A verified answer, and the attempt that gave it."""
+    """A verified answer, and the attempt that gave it. `message` is the whole of it, where several said a part."""
 
     attempt: Attempt
     reply: Reply
+    message: Message | None = None
 
 
 class CallRun:
     """What is known of a call while it runs.
 
     `transcript` is what the caller of a stream sees. `attempts` are those that ended, in the order of their ends.
-    `deadline` is on the monotonic clock.
+    `deadline` is on the monotonic clock. While it is `holding`, output is kept from the caller until gates have judged
+    it; `judgements` are theirs.
     """
 
     def __init__(
@@ -67,6 +72,8 @@ class CallRun:
         self.attempts: list[Attempt] = []
         self.attempts_begun = 0
         self.transcript = Transcript()
+        self.judgements: list[Judgement] = []
+        self.holding = False
         self.first_output_at: float | None = None
         self.started_at = clock.wall()
         self._began = clock.monotonic()
@@ -103,11 +110,13 @@ class CallRun:
 
     def heard(self, at: float) -> None:
         """An attempt's first output arrived. A caller that reads no stream hears only the attempt that answers."""
-        if self.first_output_at is None or not self.call.stream:
+        if not self.holding and (self.first_output_at is None or not self.call.stream):
             self.first_output_at = at
 
     async def show(self, attempt: int, deltas: Sequence[Delta]) -> None:
         """Pass output on to the caller. What was shown before is taken back first, unless this goes on from it."""
+        if self.holding:
+            return
         await self.take_back_others(attempt)
         self.transcript.add(attempt, deltas)
         await self.tell(Deltas(attempt=attempt, deltas=deltas))
@@ -116,8 +125,33 @@ class CallRun:
         """Take back what the caller was shown, unless it is this attempt's or this attempt went on from it."""
         shown = self.transcript
         if shown.root is not None and not shown.holds(attempt):
-            await self.tell(AttemptDiscarded(attempt=shown.root, reason=Reason.STREAM_TRUNCATED))
+            reason = GATE if self.shows_refused else Reason.STREAM_TRUNCATED
+            await self.tell(AttemptDiscarded(attempt=shown.root, reason=reason))
             shown.clear()
+
+    @property
+    def shows_refused(self) -> bool:
+        """Whether the caller sees an answer that gates refused: it is no beginning that others could go on from."""
+        return any(not one.passed and self.transcript.holds(one.attempt) for one in self.judgements)
+
+    async def judged(self, judgement: Judgement, judged_at: float, duration: float) -> None:
+        """Keep, record and announce what gates made of an answer."""
+        self.judgements.append(judgement)
+        await self.tell(Judged(judgement=judgement, judged_at=judged_at, duration=duration))
+
+    async def deliver(self, answered: Answered) -> None:
+        """Show a stream's caller the answer that was chosen, unless it is what the caller sees."""
+        number = answered.attempt.number
+        self.holding = False
+        if not self.call.stream or self.transcript.holds(number):
+            return
+        deltas = answered.reply.deltas()
+        if deltas:
+            if self.first_output_at is None:
+                self.first_output_at = self.clock.monotonic()
+            await self.show(number, deltas)
+        else:
+            await self.take_back_others(number)
 
     def intend(self, started: AttemptStarted, reserved: Reserve | None) -> None:
         """Record an attempt before it can cost anything. Raises `RouterError` where that is not possible."""
@@ -137,7 +171,7 @@ class CallRun:
         """Close the account, with the answer or the error, record it and show it to the observer."""
         finished = Finished(
             receipt=self._receipt(answered, error),
-            message=self._message(answered) if answered is not None else None,
+            message=self.message_of(answered) if answered is not None else None,
             finish_reason=answered.reply.finish_reason if answered is not None else None,
             error=error,
         )
@@ -153,8 +187,10 @@ class CallRun:
             self._is_opened = True
             self._book.opened(self.call, self.decision, operation_id=self.operation_id, started_at=self.started_at)
 
-    def _message(self, answered: Answered) -> Message:
+    def message_of(self, answered: Answered) -> Message:
         """The whole answer, also where several attempts said a part of it each."""
+        if answered.message is not None:
+            return answered.message
         message = answered.reply.message()
         if not answered.attempt.continues:
             return message
@@ -197,4 +233,14 @@ class CallRun:
             time_to_first_output=first_output,
             trace_id=self.call.trace_id,
             spent_budgets=() if self.charges is None else self.charges.overspent,
+            judgements=tuple(self.judgements),
+            quality=self._quality(answered),
+            answer=None if answered is None else answered.attempt.number,
         )
+
+    def _quality(self, answered: Answered | None) -> Quality:
+        """What gates made of the answer that is given; where none is, of the last that was judged."""
+        for judgement in reversed(self.judgements):
+            if answered is None or judgement.attempt == answered.attempt.number:
+                return Quality.PASSED if judgement.passed else Quality.BELOW_THRESHOLD
+        return Quality.UNJUDGED

@@ -23,6 +23,7 @@ from router_service.routing.eligible import (
     unfit,
     unwell,
 )
+from router_service.routing.hopeless import behind_others, passed_over
 from router_service.routing.limits import asked_limit, limit_on
 from router_service.routing.rank import estimated_cost, kept_first, ranked, slower_last, sticky_key
 from router_service.routing.table import RoutingTable
@@ -64,16 +65,13 @@ def decide(call: Call, signals: Signals, table: RoutingTable, world: World) -> D
     served_by = world.conversation_deployment if stays else None
 
     asked = asked_limit(call.chat.parameters.max_output_tokens, feature, rule)
-    found = _priced_and_fit(
-        _considered(choice, table, policy, served_by),
-        call,
-        signals,
-        world,
-        policy=policy,
-        asked=asked,
-        ceiling=least_ceiling(wishes.max_cost_nano_usd, rule, policy),
-    )
-    eligible, rejections = _at_home_and_well(found, _homes(call, found), world)
+
+    def able(considered: Iterable[Deployment]) -> tuple[list[Candidate], list[Rejection]]:
+        ceiling = least_ceiling(wishes.max_cost_nano_usd, rule, policy)
+        found = _priced_and_fit(considered, call, signals, world, policy=policy, asked=asked, ceiling=ceiling)
+        return _at_home_and_well(found, _homes(call, found), world)
+
+    eligible, rejections = able(_considered(choice, table, policy, served_by))
     if not eligible:
         raise _nobody_left(choice, rejections)
 
@@ -95,6 +93,16 @@ def decide(call: Call, signals: Signals, table: RoutingTable, world: World) -> D
     if any(candidate.last_resort for candidate in order):
         order = sorted(order, key=lambda candidate: candidate.last_resort)
         cause += "; a last resort is asked although it cools down, for too many others do as well"
+    escalation = policy.escalation_of(rule)
+    stronger: list[Candidate] = []
+    if escalation is not None:
+        stronger, unable = able(escalation.to) if escalation.to else ([], [])
+        known = {rejection.deployment.id for rejection in rejections}
+        rejections += [rejection for rejection in unable if rejection.deployment.id not in known]
+        if escalation.skip and signals.complexity_score is not None:
+            order, skipped = passed_over(order, escalation.skip, signals.complexity_score)
+            order = behind_others(order, stronger)
+            cause += skipped
 
     return Decision(
         policy=policy,
@@ -106,6 +114,7 @@ def decide(call: Call, signals: Signals, table: RoutingTable, world: World) -> D
         parameters=_parameters(call, rule, feature),
         cause=cause,
         fingerprint=table.fingerprint,
+        escalations=tuple(stronger),
     )
 
 

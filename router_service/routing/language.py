@@ -11,6 +11,7 @@ _SAMPLE_CHARACTERS = 400
 _SAMPLE_WORDS = 80
 _LEAST_EVIDENCE = 1.0
 _LEAST_SHARE_OF_WORDS = 0.05
+_FEWEST_TELLING_WORDS = 3
 
 _SCRIPTS = re.compile(
     "(?P<kana>[\u3040-\u30ff\u31f0-\u31ff]+)|(?P<han>[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+)"
@@ -106,6 +107,21 @@ def detect_language(said: Excerpt) -> str:
     if unquoted != said.text and (language := _language_of(excerpt(unquoted))):
         return language
     return _language_of(said)
+
+
+def language_of_answer(text: str, asked: str) -> str:
+    """The language of an answer; `asked`, the prompt's, unless it clearly is in another.
+
+    Answers full of names and numbers hold a few words that other languages have too, so that among those of Latin
+    script it takes several different ones.
+    """
+    given = excerpt(text)
+    found = detect_language(given)
+    if found == asked or asked not in _STOP_WORDS or found not in _STOP_WORDS:
+        return found
+    owners = ({language for language, _ in _VOTES.get(word, ())} for word in set(given.words[:_SAMPLE_WORDS]))
+    telling = sum(found in languages and asked not in languages for languages in owners)
+    return found if telling >= _FEWEST_TELLING_WORDS else asked
 
 
 def _language_of(excerpt: Excerpt) -> str:

@@ -82,7 +82,7 @@ def replayed(
     """A kept answer as the events of a stream: an attempt, its output in one piece, and the end."""
     receipt, message = response.receipt, response.message
     attempt = next(
-        (one for one in reversed(receipt.attempts) if one.outcome == receipt_pb2.ATTEMPT_OUTCOME_SUCCESS),
+        (one for one in receipt.attempts if one.number == receipt.answer_attempt),
         receipt_pb2.Attempt(),
     )
     number = attempt.number

@@ -14,6 +14,7 @@ from router_service.domain import event as events
 from router_service.domain import receipt as receipts
 from router_service.domain.deployment import DeploymentStatus
 from router_service.domain.money import Cost, CostStatus, Usage
+from router_service.domain.quality import Judgement, Quality
 from router_service.rpc.chats import WIRE_FINISH_REASONS, message_to_wire
 
 WIRE_ATTEMPT_REASONS = {
@@ -23,6 +24,11 @@ WIRE_OUTCOMES = {
     outcome: receipt_pb2.AttemptOutcome.Value(f"ATTEMPT_OUTCOME_{outcome.name}") for outcome in receipts.AttemptOutcome
 }
 WIRE_COST_STATUSES = {status: receipt_pb2.CostStatus.Value(f"COST_STATUS_{status.name}") for status in CostStatus}
+WIRE_QUALITIES = {
+    Quality.UNJUDGED: receipt_pb2.QUALITY_UNSPECIFIED,
+    Quality.PASSED: receipt_pb2.QUALITY_PASSED,
+    Quality.BELOW_THRESHOLD: receipt_pb2.QUALITY_BELOW_THRESHOLD,
+}
 WIRE_REJECTIONS = {
     reason: decision_pb2.RejectionReason.Value(f"REJECTION_REASON_{reason.name}")
     for reason in decisions.RejectionReason
@@ -128,8 +134,12 @@ def _fill_receipt(wire: receipt_pb2.Receipt, receipt: receipts.Receipt) -> None:
         wire.finish_reason = WIRE_FINISH_REASONS[receipt.finish_reason]
     if receipt.time_to_first_output is not None:
         _fill_time(wire.time_to_first_output, max(receipt.time_to_first_output, 0.0))
+    if receipt.judgements:
+        wire.verdicts.extend(verdict_to_wire(judgement) for judgement in receipt.judgements)
+        wire.quality = WIRE_QUALITIES[receipt.quality]
     answered = receipt.answered_by
     if answered is not None:
+        wire.answer_attempt = answered.number
         wire.deployment = answered.deployment.id
         wire.model = answered.deployment.model
         wire.provider = answered.deployment.provider
@@ -147,6 +157,16 @@ def _add_decision(wire: receipt_pb2.Receipt, decision: decisions.Decision, answe
         if answered is None or candidate.deployment.id == answered.deployment.id:
             _fill_token_limit(wire.token_limit, candidate.token_limit)
             break
+
+
+def verdict_to_wire(judgement: Judgement) -> receipt_pb2.GateVerdict:
+    """What gates made of an answer, as it is sent."""
+    wire = receipt_pb2.GateVerdict(
+        attempt=judgement.attempt, passed=judgement.passed, score=judgement.score, threshold=judgement.threshold
+    )
+    for verdict in judgement.verdicts:
+        wire.gates.add(name=verdict.gate, passed=verdict.passed, score=verdict.score, reason=verdict.reason)
+    return wire
 
 
 def _add_attempt(receipt: receipt_pb2.Receipt, attempt: receipts.Attempt) -> None:

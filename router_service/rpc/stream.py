@@ -8,12 +8,18 @@ from typing import TypeVar
 
 import grpc.aio
 
-from llmrouter.v1 import router_service_pb2, stream_pb2
+from llmrouter.v1 import receipt_pb2, router_service_pb2, stream_pb2
 from router_service.domain.decision import Decision
 from router_service.domain.error import Cancelled
-from router_service.domain.event import AttemptDiscarded, AttemptStarted, Decided, Deltas, Event, Finished
+from router_service.domain.event import AttemptDiscarded, AttemptStarted, Decided, Deltas, Event, Finished, Judged
 from router_service.domain.receipt import Receipt
-from router_service.rpc.responses import attempt_started_to_wire, decision_to_wire, delta_response, finished_response
+from router_service.rpc.responses import (
+    attempt_started_to_wire,
+    decision_to_wire,
+    delta_response,
+    finished_response,
+    verdict_to_wire,
+)
 
 Result = TypeVar("Result")
 Write = Callable[[router_service_pb2.StreamCompleteResponse], Awaitable[None]]
@@ -40,7 +46,8 @@ class EventWriter:
     """Writes the events of one streamed call, numbered from 1 without gaps.
 
     Nothing is written before an attempt's first output: headers would commit the call and end the client's own
-    retries. The decision and the attempt's announcement leave with that output, in this order. The whole call ends
+    retries. The decision, the gates' verdicts on held answers and the attempt's announcement leave with that output, in
+    this order. The whole call ends
     once one write has waited for the reader for `write_timeout` seconds, at the latest after twice as long.
     """
 
@@ -52,6 +59,7 @@ class EventWriter:
         "_patience",
         "_sequence",
         "_timer",
+        "_verdicts",
         "_waiting",
         "_waiting_before",
         "_write",
@@ -77,6 +85,7 @@ class EventWriter:
         # By attempt: a hedge is announced only if it is the one that is heard.
         self._announcements: dict[int, AttemptStarted] = {}
         self._first_sequences: dict[int, int] = {}
+        self._verdicts: list[receipt_pb2.GateVerdict] = []
 
     async def carry(self, answering: Awaitable[Result]) -> Result:
         """The answer, waited for while its events are written.
@@ -111,13 +120,17 @@ class EventWriter:
         elif isinstance(event, AttemptStarted):
             self.dispatched = True
             self._announcements[event.number] = event
+        elif isinstance(event, Judged):
+            self._verdicts.append(verdict_to_wire(event.judgement))
+            if self._decision is None:
+                await self._send_verdicts()
         elif isinstance(event, AttemptDiscarded):
             await self._write_discarded(event)
         elif isinstance(event, Finished):
             await self._write_finished(event)
 
     async def _write_deltas(self, event: Deltas) -> None:
-        if event.attempt in self._announcements:
+        if event.attempt not in self._first_sequences:
             await self._announce(event.attempt)
             self._first_sequences[event.attempt] = self._sequence + 1
         for delta in event.deltas:
@@ -165,6 +178,12 @@ class EventWriter:
             await self._send(
                 router_service_pb2.StreamCompleteResponse(sequence=self._next(), decision=decision_to_wire(decision))
             )
+        await self._send_verdicts()
+
+    async def _send_verdicts(self) -> None:
+        while self._verdicts:
+            verdict = self._verdicts.pop(0)
+            await self._send(router_service_pb2.StreamCompleteResponse(sequence=self._next(), gate_verdict=verdict))
 
     def _next(self) -> int:
         self._sequence += 1

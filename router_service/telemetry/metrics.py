@@ -13,6 +13,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from router_service.domain.call import Call
 from router_service.domain.money import CostStatus
+from router_service.domain.quality import Judgement
 from router_service.domain.receipt import Attempt, AttemptOutcome, AttemptReason, Receipt
 from router_service.telemetry import semconv
 from router_service.telemetry.alarm import refused_key
@@ -22,6 +23,11 @@ OTHER: Final = "other"
 _MAX_TIERS = 50
 _MAX_RULES = 500
 _MAX_LABEL_SETS = 2000
+_REPEATS: Final = {
+    AttemptReason.FALLBACK: semconv.METRIC_FALLBACKS,
+    AttemptReason.RETRY: semconv.METRIC_RETRIES,
+    AttemptReason.ESCALATION: semconv.METRIC_ESCALATIONS,
+}
 
 
 def _observing(tally: Tally, scale: float | None) -> Callable[[CallbackOptions], list[Observation]]:
@@ -97,9 +103,8 @@ class Metrics:
         self._attempts = Tally(*model, semconv.DEPLOYMENT, semconv.ATTEMPT_REASON, semconv.ATTEMPT_OUTCOME)
         self._key_refused = Tally(semconv.PROVIDER_ID)
         self._interrupted = Tally(*model, semconv.DEPLOYMENT)
-        self._fallbacks = Tally(*model, semconv.DEPLOYMENT)
-        self._retries = Tally(*model, semconv.DEPLOYMENT)
-        self._escalations = Tally(*model, semconv.DEPLOYMENT)
+        self._repeats = {reason: Tally(*model, semconv.DEPLOYMENT) for reason in _REPEATS}
+        self._gates = Tally(semconv.DEPLOYMENT, semconv.GATE, semconv.GATE_PASSED)
         self._cost = Tally(*model, *route)
         self._tokens = Tally(*model, *who, semconv.TOKEN_TYPE)
 
@@ -108,9 +113,9 @@ class Metrics:
 
         counter(semconv.METRIC_REQUESTS, "{request}", self._requests)
         counter(semconv.METRIC_ATTEMPTS, "{attempt}", self._attempts)
-        counter(semconv.METRIC_FALLBACKS, "{attempt}", self._fallbacks)
-        counter(semconv.METRIC_RETRIES, "{attempt}", self._retries)
-        counter(semconv.METRIC_ESCALATIONS, "{attempt}", self._escalations)
+        for reason, name in _REPEATS.items():
+            counter(name, "{attempt}", self._repeats[reason])
+        counter(semconv.METRIC_GATES, "{verdict}", self._gates)
         counter(semconv.METRIC_KEY_REFUSED, "{attempt}", self._key_refused)
         counter(semconv.METRIC_INTERRUPTED, "{stream}", self._interrupted)
         counter(semconv.METRIC_COST, "USD", self._cost, 1e9)
@@ -189,7 +194,7 @@ class Metrics:
         self._attempts.add(1, *model, deployment.id, attempt.reason, attempt.outcome)
         if refused_key(attempt):
             self._key_refused.add(1, deployment.provider)
-        if (repeated := self._repeated(attempt.reason)) is not None:
+        if (repeated := self._repeats.get(attempt.reason)) is not None:
             repeated.add(1, *model, deployment.id)
         self._operation_duration.record(attempt.duration, semconv.CHAT, *model, attempt.error_type)
         if call.stream and attempt.time_to_first_output is not None:
@@ -212,6 +217,12 @@ class Metrics:
         if attempt.cost is not None:
             self._cost.add(attempt.cost.total, *model, *who, self._rule(rule))
 
+    def judged(self, judgement: Judgement, deployment: str) -> None:
+        """Count what each gate made of a deployment's answer, and under `combined` what all made of it together."""
+        for verdict in judgement.verdicts:
+            self._gates.add(1, deployment, verdict.gate, str(verdict.passed).lower())
+        self._gates.add(1, deployment, "combined", str(judgement.passed).lower())
+
     def call_finished(self, receipt: Receipt) -> None:
         """Count a finished call, with what it saved against the baseline."""
         self._active -= 1
@@ -226,17 +237,6 @@ class Metrics:
     def rpc_ended(self, method: str, status: str, error: str, duration: float) -> None:
         """Record an RPC of `duration` seconds; `error` is empty where `status` is not an error of the server."""
         self._rpc_duration.record(duration, "grpc", method, status, error)
-
-    def _repeated(self, reason: AttemptReason) -> Tally | None:
-        match reason:
-            case AttemptReason.RETRY:
-                return self._retries
-            case AttemptReason.FALLBACK:
-                return self._fallbacks
-            case AttemptReason.ESCALATION:
-                return self._escalations
-            case _:
-                return None
 
     def _observe_health(self, _: CallbackOptions) -> Iterable[Observation]:
         return [Observation(int(is_open), {semconv.DEPLOYMENT: name}) for name, is_open in self.health().items()]

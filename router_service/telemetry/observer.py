@@ -12,7 +12,16 @@ from opentelemetry.trace import SpanContext, format_span_id, format_trace_id
 from router_service.domain.call import Call
 from router_service.domain.chat import Parameters
 from router_service.domain.error import RouterError
-from router_service.domain.event import AttemptFinished, AttemptStarted, CallStarted, Decided, Deltas, Event, Finished
+from router_service.domain.event import (
+    AttemptFinished,
+    AttemptStarted,
+    CallStarted,
+    Decided,
+    Deltas,
+    Event,
+    Finished,
+    Judged,
+)
 from router_service.domain.receipt import Attempt, AttemptOutcome, AttemptReason, Receipt
 from router_service.telemetry.alarm import warn_of_refused_key
 from router_service.telemetry.audit import audit
@@ -21,6 +30,7 @@ from router_service.telemetry.sampling import Told
 from router_service.telemetry.spans import (
     Origin,
     attempt_span,
+    judgement_span,
     nanoseconds,
     refusal_span,
     root_attributes,
@@ -96,6 +106,7 @@ class CallObserver:
         self._routed: tuple[int, int] | None = None
         self._started: list[AttemptStarted] = []
         self._ended: dict[int, Attempt] = {}
+        self._judged: list[Judged] = []
         self._chunks: dict[int, int] = {}
         self._span_ids: dict[int, int] = {}
         self._receipt: Receipt | None = None
@@ -160,6 +171,11 @@ class CallObserver:
                     chunks = self._chunks.get(attempt.number, 0)
                     self._metrics.attempt_ended(attempt, self._call, self._rule, chunks)
                 warn_of_refused_key(attempt)
+            case Judged(judgement=judgement):
+                self._judged.append(event)
+                if self._metrics is not None:
+                    deployment = self._ended[judgement.attempt].deployment.id
+                    self._metrics.judged(judgement, deployment)
             case Decided():
                 self._decided = event
                 self._routing_ended(event.decision.rule_name, event.duration)
@@ -217,6 +233,7 @@ class CallObserver:
                     mirror_costs=tracing.mirror_costs,
                 )
             )
+        spans += [judgement_span(origin, tracing.new_span_id(), judged) for judged in self._judged]
         return Told(
             attributes=root_attributes(self._call, self._receipt) if self._receipt is not None else {},
             events=events,

@@ -14,6 +14,7 @@ SCOPE: Final = "router_service"
 
 # Spans and their events
 ROUTE_SPAN: Final = "llm_router.route"
+QUALITY_SPAN: Final = "llm_router.quality_gate"
 CHAT: Final = "chat"
 EVENT_RETRY: Final = "llm_router.retry"
 EVENT_FALLBACK: Final = "llm_router.fallback"
@@ -71,6 +72,8 @@ TIER: Final = "llm_router.user.tier"
 FALLBACK_PATH: Final = "llm_router.fallback.path"
 FALLBACK_COUNT: Final = "llm_router.fallback.count"
 RETRY_COUNT: Final = "llm_router.retry.count"
+ESCALATION_COUNT: Final = "llm_router.escalation.count"
+QUALITY: Final = "llm_router.quality"
 SAMPLING_REASON: Final = "llm_router.sampling.reason"
 
 # Ours: the decision
@@ -117,6 +120,13 @@ MIRRORED_INPUT: Final = ("gen_ai.cost.input_cost", "llm.cost.prompt")
 MIRRORED_OUTPUT: Final = ("gen_ai.cost.output_cost", "llm.cost.completion")
 """What LiteLLM, OpenInference and Logfire call the same costs; written only where the operator asks."""
 
+# Ours: what gates made of an answer
+GATE: Final = "llm_router.gate"
+GATE_PASSED: Final = "llm_router.gate.passed"
+GATE_SCORE: Final = "llm_router.gate.score"
+GATE_THRESHOLD: Final = "llm_router.gate.threshold"
+GATE_REFUSED_BY: Final = "llm_router.gate.refused_by"
+
 # Metrics
 METRIC_TOKEN_USAGE: Final = "gen_ai.client.token.usage"  # noqa: S105 - a metric's name
 METRIC_OPERATION_DURATION: Final = "gen_ai.client.operation.duration"
@@ -129,6 +139,7 @@ METRIC_ATTEMPTS: Final = "llm_router.attempts"
 METRIC_FALLBACKS: Final = "llm_router.fallbacks"
 METRIC_RETRIES: Final = "llm_router.retries"
 METRIC_ESCALATIONS: Final = "llm_router.escalations"
+METRIC_GATES: Final = "llm_router.gate.verdicts"
 METRIC_ROUTE_DURATION: Final = "llm_router.route.duration"
 METRIC_COST: Final = "llm_router.cost"
 METRIC_SAVED: Final = "llm_router.cost.saved"

@@ -17,8 +17,9 @@ from router_service.domain.call import Call
 from router_service.domain.chat import JsonObjectFormat, JsonSchemaFormat, Parameters
 from router_service.domain.decision import Decision, RejectionReason
 from router_service.domain.error import NoCandidate, RouterError
-from router_service.domain.event import AttemptStarted
+from router_service.domain.event import AttemptStarted, Judged
 from router_service.domain.money import Cost, Usage
+from router_service.domain.quality import Quality
 from router_service.domain.receipt import Attempt, AttemptOutcome, AttemptReason, Receipt
 from router_service.telemetry import semconv
 
@@ -166,6 +167,21 @@ def attempt_span(
     )
 
 
+def judgement_span(origin: Origin, span_id: int, judged: Judged) -> ReadableSpan:
+    """The span of what gates made of one attempt's answer. It quotes nothing of the answer."""
+    judgement = judged.judgement
+    attributes: Attributes = {
+        semconv.ATTEMPT_NUMBER: judgement.attempt,
+        semconv.GATE_PASSED: judgement.passed,
+        semconv.GATE_SCORE: judgement.score,
+        semconv.GATE_THRESHOLD: judgement.threshold,
+        semconv.GATE_REFUSED_BY: judgement.refused_by,
+    }
+    start = nanoseconds(judged.judged_at)
+    times = (start, start + nanoseconds(judged.duration))
+    return origin.span(semconv.QUALITY_SPAN, span_id, SpanKind.INTERNAL, times, attributes)
+
+
 def root_attributes(call: Call, receipt: Receipt) -> Attributes:
     """What the whole call came to, for the local root."""
     attributes: Attributes = {
@@ -188,7 +204,10 @@ def root_attributes(call: Call, receipt: Receipt) -> Attributes:
         attributes[semconv.ROUTE_CAUSE] = receipt.decision.cause
     if receipt.answered_by is not None:
         attributes[semconv.ROUTE_SELECTED] = receipt.answered_by.deployment.model
-    if receipt.fallbacks:
+    if receipt.quality is not Quality.UNJUDGED:
+        attributes[semconv.QUALITY] = receipt.quality.value
+        attributes[semconv.ESCALATION_COUNT] = receipt.escalations
+    if receipt.fallbacks or receipt.escalations:
         attributes[semconv.FALLBACK_PATH] = _path(receipt)
     if receipt.error_reason:
         attributes[semconv.REQUEST_ERROR] = receipt.error_reason

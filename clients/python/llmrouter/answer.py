@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from llmrouter.v1.chat_pb2 import FinishReason, Message
 from llmrouter.v1.decision_pb2 import Decision
-from llmrouter.v1.receipt_pb2 import Receipt
+from llmrouter.v1.receipt_pb2 import GateVerdict, Receipt
 from llmrouter.v1.router_service_pb2 import CompleteResponse, StreamCompleteResponse
 from llmrouter.v1.stream_pb2 import AttemptDiscarded, AttemptStarted, Finished, ReasoningDelta, TextDelta, ToolCallDelta
 
-StreamEvent = Decision | AttemptStarted | TextDelta | ReasoningDelta | ToolCallDelta | AttemptDiscarded | Finished
+StreamEvent = (
+    Decision | AttemptStarted | TextDelta | ReasoningDelta | ToolCallDelta | GateVerdict | AttemptDiscarded | Finished
+)
 """One event of a streamed answer: `Decision` comes first and `Finished` last."""
 
 

@@ -121,6 +121,7 @@ def test_a_receipt_accounts_for_every_attempt_and_names_who_answered() -> None:
         "baseline_cost_nano_usd": "0",
         "finish_reason": "FINISH_REASON_STOP",
         "status": "OK",
+        "answer_attempt": 2,
         "started_at": "2023-11-14T22:13:20Z",
         "duration": "2.500s",
         "time_to_first_output": "1.125s",

@@ -144,6 +144,11 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     FAILED_PRECONDITION.
     Example: {"reason": "NOT_CONFIGURED", "metadata": {"section": "identity.api_keys"}}
     """
+    ERROR_REASON_QUALITY_NOT_MET: _ErrorReason.ValueType  # 29
+    """ERROR_REASON_QUALITY_NOT_MET: providers answered, and no answer passed the policy's gates; GetReceipt has their
+    verdicts. FAILED_PRECONDITION.
+    Example: {"reason": "QUALITY_NOT_MET", "metadata": {"gates": "not_hedging", "score": "0.40", "threshold": "0.70"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the reason in google.rpc.ErrorInfo (domain "llmrouter"): the name without its ERROR_REASON_ prefix."""
@@ -265,6 +270,11 @@ ERROR_REASON_NOT_CONFIGURED: ErrorReason.ValueType  # 28
 """ERROR_REASON_NOT_CONFIGURED: this router is not set up for what was asked; the message says what to configure.
 FAILED_PRECONDITION.
 Example: {"reason": "NOT_CONFIGURED", "metadata": {"section": "identity.api_keys"}}
+"""
+ERROR_REASON_QUALITY_NOT_MET: ErrorReason.ValueType  # 29
+"""ERROR_REASON_QUALITY_NOT_MET: providers answered, and no answer passed the policy's gates; GetReceipt has their
+verdicts. FAILED_PRECONDITION.
+Example: {"reason": "QUALITY_NOT_MET", "metadata": {"gates": "not_hedging", "score": "0.40", "threshold": "0.70"}}
 """
 
 @typing.final

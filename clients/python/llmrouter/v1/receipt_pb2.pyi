@@ -23,6 +23,29 @@ else:
 
 DESCRIPTOR: descriptor.FileDescriptor
 
+class _Quality:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _QualityEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Quality.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    QUALITY_UNSPECIFIED: _Quality.ValueType  # 0
+    """QUALITY_UNSPECIFIED: no gates judged it."""
+    QUALITY_PASSED: _Quality.ValueType  # 1
+    """QUALITY_PASSED: it passed."""
+    QUALITY_BELOW_THRESHOLD: _Quality.ValueType  # 2
+    """QUALITY_BELOW_THRESHOLD: no answer passed, and the policy gives the best one all the same."""
+
+class Quality(_Quality, metaclass=_QualityEnumTypeWrapper):
+    """Quality is what gates made of an answer."""
+
+QUALITY_UNSPECIFIED: Quality.ValueType  # 0
+"""QUALITY_UNSPECIFIED: no gates judged it."""
+QUALITY_PASSED: Quality.ValueType  # 1
+"""QUALITY_PASSED: it passed."""
+QUALITY_BELOW_THRESHOLD: Quality.ValueType  # 2
+"""QUALITY_BELOW_THRESHOLD: no answer passed, and the policy gives the best one all the same."""
+
 class _AttemptReason:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -155,6 +178,9 @@ class Receipt(message.Message):
     COMPLEXITY_FIELD_NUMBER: builtins.int
     CONFIGURATION_FINGERPRINT_FIELD_NUMBER: builtins.int
     SPENT_BUDGETS_FIELD_NUMBER: builtins.int
+    VERDICTS_FIELD_NUMBER: builtins.int
+    QUALITY_FIELD_NUMBER: builtins.int
+    ANSWER_ATTEMPT_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """request_id of the call: the caller's x-request-id or generated."""
     tenant: builtins.str
@@ -191,6 +217,10 @@ class Receipt(message.Message):
     """complexity the decision rested on."""
     configuration_fingerprint: builtins.str
     """configuration_fingerprint identifies the configuration that decided."""
+    quality: Quality.ValueType
+    """quality is what the gates made of the answer that was given."""
+    answer_attempt: builtins.int
+    """answer_attempt is the number of the attempt that gave the answer; 0 where none did."""
     @builtins.property
     def attempts(self) -> containers.RepeatedCompositeFieldContainer[Attempt]:
         """attempts in the order they began."""
@@ -218,6 +248,10 @@ class Receipt(message.Message):
     @builtins.property
     def spent_budgets(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """spent_budgets are the soft budgets that were spent when the call began."""
+
+    @builtins.property
+    def verdicts(self) -> containers.RepeatedCompositeFieldContainer[GateVerdict]:
+        """verdicts of the policy's gates on the attempts' answers, in the order they were given."""
 
     def __init__(
         self,
@@ -247,10 +281,13 @@ class Receipt(message.Message):
         complexity: builtins.str = ...,
         configuration_fingerprint: builtins.str = ...,
         spent_budgets: abc.Iterable[builtins.str] | None = ...,
+        verdicts: abc.Iterable[GateVerdict] | None = ...,
+        quality: Quality.ValueType = ...,
+        answer_attempt: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_baseline_cost_nano_usd", b"_baseline_cost_nano_usd", "_cost_nano_usd", b"_cost_nano_usd", "baseline_cost_nano_usd", b"baseline_cost_nano_usd", "cost_nano_usd", b"cost_nano_usd", "duration", b"duration", "started_at", b"started_at", "time_to_first_output", b"time_to_first_output", "token_limit", b"token_limit", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_baseline_cost_nano_usd", b"_baseline_cost_nano_usd", "_cost_nano_usd", b"_cost_nano_usd", "attempts", b"attempts", "baseline_cost_nano_usd", b"baseline_cost_nano_usd", "complexity", b"complexity", "configuration_fingerprint", b"configuration_fingerprint", "cost_nano_usd", b"cost_nano_usd", "cost_status", b"cost_status", "deployment", b"deployment", "duration", b"duration", "error_reason", b"error_reason", "feature", b"feature", "finish_reason", b"finish_reason", "model", b"model", "policy", b"policy", "provider", b"provider", "request_id", b"request_id", "rule", b"rule", "spent_budgets", b"spent_budgets", "started_at", b"started_at", "status", b"status", "tenant", b"tenant", "tier", b"tier", "time_to_first_output", b"time_to_first_output", "token_limit", b"token_limit", "trace_id", b"trace_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_baseline_cost_nano_usd", b"_baseline_cost_nano_usd", "_cost_nano_usd", b"_cost_nano_usd", "answer_attempt", b"answer_attempt", "attempts", b"attempts", "baseline_cost_nano_usd", b"baseline_cost_nano_usd", "complexity", b"complexity", "configuration_fingerprint", b"configuration_fingerprint", "cost_nano_usd", b"cost_nano_usd", "cost_status", b"cost_status", "deployment", b"deployment", "duration", b"duration", "error_reason", b"error_reason", "feature", b"feature", "finish_reason", b"finish_reason", "model", b"model", "policy", b"policy", "provider", b"provider", "quality", b"quality", "request_id", b"request_id", "rule", b"rule", "spent_budgets", b"spent_budgets", "started_at", b"started_at", "status", b"status", "tenant", b"tenant", "tier", b"tier", "time_to_first_output", b"time_to_first_output", "token_limit", b"token_limit", "trace_id", b"trace_id", "usage", b"usage", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__baseline_cost_nano_usd: _TypeAlias = typing.Literal["baseline_cost_nano_usd"]  # noqa: Y015
     _WhichOneofArgType__baseline_cost_nano_usd: _TypeAlias = typing.Literal["_baseline_cost_nano_usd", b"_baseline_cost_nano_usd"]  # noqa: Y015
@@ -260,6 +297,76 @@ class Receipt(message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__baseline_cost_nano_usd) -> _WhichOneofReturnType__baseline_cost_nano_usd | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cost_nano_usd) -> _WhichOneofReturnType__cost_nano_usd | None: ...
+
+@typing.final
+class GateVerdict(message.Message):
+    """GateVerdict is what the policy's gates made of one attempt's answer. It quotes nothing of the answer."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ATTEMPT_FIELD_NUMBER: builtins.int
+    PASSED_FIELD_NUMBER: builtins.int
+    SCORE_FIELD_NUMBER: builtins.int
+    THRESHOLD_FIELD_NUMBER: builtins.int
+    GATES_FIELD_NUMBER: builtins.int
+    attempt: builtins.int
+    """attempt whose answer was judged."""
+    passed: builtins.bool
+    """passed says whether the answer may be given; if not, the call escalates where it can."""
+    score: builtins.float
+    """score from 0 to 1: the weighted mean of the gates' scores."""
+    threshold: builtins.float
+    """threshold that the score had to reach; 1 where every gate had to pass."""
+    @builtins.property
+    def gates(self) -> containers.RepeatedCompositeFieldContainer[GateResult]:
+        """gates one by one."""
+
+    def __init__(
+        self,
+        *,
+        attempt: builtins.int = ...,
+        passed: builtins.bool = ...,
+        score: builtins.float = ...,
+        threshold: builtins.float = ...,
+        gates: abc.Iterable[GateResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "gates", b"gates", "passed", b"passed", "score", b"score", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GateResult(message.Message):
+    """GateResult is what one gate found."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    PASSED_FIELD_NUMBER: builtins.int
+    SCORE_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """name of the gate, such as "not_refusal"."""
+    passed: builtins.bool
+    """passed says whether the gate is content."""
+    score: builtins.float
+    """score from 0 to 1."""
+    reason: builtins.str
+    """reason in the router's words, such as "the token limit cut it"."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        passed: builtins.bool = ...,
+        score: builtins.float = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "passed", b"passed", "reason", b"reason", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class Attempt(message.Message):

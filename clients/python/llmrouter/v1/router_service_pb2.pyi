@@ -222,6 +222,7 @@ class StreamCompleteResponse(message.Message):
     TOOL_CALL_DELTA_FIELD_NUMBER: builtins.int
     ATTEMPT_DISCARDED_FIELD_NUMBER: builtins.int
     FINISHED_FIELD_NUMBER: builtins.int
+    GATE_VERDICT_FIELD_NUMBER: builtins.int
     sequence: builtins.int
     """sequence of the event in the stream, from 1, without gaps."""
     @builtins.property
@@ -252,6 +253,10 @@ class StreamCompleteResponse(message.Message):
     def finished(self) -> stream_pb2.Finished:
         """finished is the last event."""
 
+    @builtins.property
+    def gate_verdict(self) -> receipt_pb2.GateVerdict:
+        """gate_verdict is what gates made of an attempt's answer: after its deltas, or before them where it was held back."""
+
     def __init__(
         self,
         *,
@@ -263,12 +268,13 @@ class StreamCompleteResponse(message.Message):
         tool_call_delta: stream_pb2.ToolCallDelta | None = ...,
         attempt_discarded: stream_pb2.AttemptDiscarded | None = ...,
         finished: stream_pb2.Finished | None = ...,
+        gate_verdict: receipt_pb2.GateVerdict | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["attempt_discarded", b"attempt_discarded", "attempt_started", b"attempt_started", "decision", b"decision", "event", b"event", "finished", b"finished", "reasoning_delta", b"reasoning_delta", "text_delta", b"text_delta", "tool_call_delta", b"tool_call_delta"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["attempt_discarded", b"attempt_discarded", "attempt_started", b"attempt_started", "decision", b"decision", "event", b"event", "finished", b"finished", "gate_verdict", b"gate_verdict", "reasoning_delta", b"reasoning_delta", "text_delta", b"text_delta", "tool_call_delta", b"tool_call_delta"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt_discarded", b"attempt_discarded", "attempt_started", b"attempt_started", "decision", b"decision", "event", b"event", "finished", b"finished", "reasoning_delta", b"reasoning_delta", "sequence", b"sequence", "text_delta", b"text_delta", "tool_call_delta", b"tool_call_delta"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt_discarded", b"attempt_discarded", "attempt_started", b"attempt_started", "decision", b"decision", "event", b"event", "finished", b"finished", "gate_verdict", b"gate_verdict", "reasoning_delta", b"reasoning_delta", "sequence", b"sequence", "text_delta", b"text_delta", "tool_call_delta", b"tool_call_delta"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = typing.Literal["decision", "attempt_started", "text_delta", "reasoning_delta", "tool_call_delta", "attempt_discarded", "finished"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = typing.Literal["decision", "attempt_started", "text_delta", "reasoning_delta", "tool_call_delta", "attempt_discarded", "finished", "gate_verdict"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 

@@ -158,7 +158,7 @@ class AttemptDiscarded(message.Message):
     from_sequence: builtins.int
     """from_sequence is the first event to forget."""
     reason: builtins.str
-    """reason as an ErrorReason name or "GATE"."""
+    """reason as an ErrorReason name, or "GATE" where gates refused the answer."""
     def __init__(
         self,
         *,
