@@ -11,7 +11,7 @@ PYTHON ?= python3
 STUBS := clients/python/llmrouter/v1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help install system-deps demo run test lint types gen check-gen bench chaos roll soak soak-short chaos-state fuzz lock buf clean
+.PHONY: help install system-deps demo run test lint types gen check-gen bench escalations chaos roll soak soak-short chaos-state fuzz lock buf clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,9 @@ bench: install ## Measure CPU per call beside a bare grpc.aio echo (about a minu
 
 roll: install ## Restart replicas by SIGTERM and kill -9 under load (about eight minutes; RESTARTS=n)
 	$(BIN)/python -m benchmarks.roll $(if $(RESTARTS),--restarts $(RESTARTS))
+
+escalations: install ## Run tables 7 and 4 over the simulated provider and print who answered what (CALLS=n)
+	$(BIN)/python -m benchmarks.escalations --calls $(or $(CALLS),400)
 
 chaos: install ## Run the chaos matrix: every fault, phase and attempt (about a minute; ROUNDS=n)
 	$(BIN)/python -m benchmarks.chaos --rounds $(or $(ROUNDS),1)

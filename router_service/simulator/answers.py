@@ -46,7 +46,7 @@ def answer(prompt: str, *, system: str, quality: float, rng: Random, sees_image:
     if (result := _arithmetic(prompt, phrases, margin, rng)) is not None:
         return result
     if margin < _UNSURE_BELOW:
-        return rng.choice(phrases.unsure)
+        return rng.choice((*phrases.unsure, *phrases.refusals))
     intent = "image" if sees_image else next((name for name, words in _INTENTS if words.search(prompt)), "explanation")
     topics = _topics(prompt, phrases)
     if margin < _WEAK_BELOW:

@@ -13,6 +13,7 @@ class Phrases:
 
     space: str
     unsure: tuple[str, ...]
+    refusals: tuple[str, ...]
     weak: tuple[str, ...]
     thoughts: tuple[str, ...]
     openings: Mapping[str, tuple[str, ...]]
@@ -54,6 +55,10 @@ ENGLISH = Phrases(
         "I'm not sure I can help with that.",
         "I don't know enough to answer this well.",
         "I don't know.",
+    ),
+    refusals=(
+        "I'm sorry, but I can't help with that.",
+        "I'm unable to answer this request.",
     ),
     weak=(
         "It depends on the {topic}, but usually it is fine.",
@@ -142,6 +147,7 @@ ENGLISH = Phrases(
 CHINESE = Phrases(
     space="",
     unsure=("我不确定。", "这个问题我不太清楚。"),
+    refusals=("抱歉，我无法回答这个问题。",),
     weak=("这主要取决于{topic}，一般没有问题。", "可以先看看{topic}，大概会有帮助。"),
     thoughts=("先弄清{topic}到底在问什么。", "如果{topic}成立，后面的结论也成立。", "再检查一下{topic}有没有反例。"),
     openings={
