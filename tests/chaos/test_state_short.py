@@ -60,7 +60,7 @@ async def test_nothing_is_served_unrecorded_while_the_disk_takes_nothing() -> No
 async def test_the_ledger_is_the_providers_journal_wherever_usage_was_reported(
     own_redis: RedisServer, postgres: PostgresServer
 ) -> None:
-    held(await chaos(own_redis, postgres, calls=500))
+    held(await chaos(own_redis, postgres, calls=300))
 
 
 async def test_a_limiter_that_checks_before_it_increments_is_noticed(
