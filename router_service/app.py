@@ -75,6 +75,7 @@ def routing_table(configuration: Configuration) -> RoutingTable:
         features=configuration.features,
         default_policy=configuration.default_policy,
         fingerprint=configuration.fingerprint,
+        weights=configuration.weights,
     )
 
 

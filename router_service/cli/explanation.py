@@ -7,6 +7,7 @@ from router_service.config.configuration import Configuration
 from router_service.domain.call import Call
 from router_service.routing.assess import assess
 from router_service.routing.decide import decide
+from router_service.routing.excerpt import last_said
 from router_service.routing.explain import explain
 from router_service.routing.world import World
 
@@ -14,4 +15,6 @@ from router_service.routing.world import World
 def explanation(call: Call, configuration: Configuration) -> str:
     """The decision that a router of this configuration would start with; raises `RouterError`."""
     table = routing_table(configuration)
-    return explain(decide(call, assess(call, table), table, World()))
+    decision = decide(call, assess(call, table), table, World())
+    reasons = table.judge(decision.policy).reasons(last_said(call.chat.messages)) if decision.signals.classifier else ()
+    return explain(decision, reasons)

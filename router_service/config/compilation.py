@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from router_service.config.classifier_compilation import classification, digests, files_of, weights_of
 from router_service.config.configuration import (
     Configuration,
     DecisionTokenSettings,
@@ -98,9 +99,10 @@ class Compiler:
             name: _policy(name, piece.policy.usable, [rule.usable for rule in piece.rules], named)
             for name, piece in document.policies.items()
         }
+        weights = weights_of(policies.values(), self._directory)
         default_policy = document.default_policy or ("default" if "default" in policies else next(iter(policies)))
         return Configuration(
-            fingerprint=fingerprint(deployments, features, policies, default_policy),
+            fingerprint=fingerprint(deployments, features, policies, default_policy, *digests(weights)),
             source=self._source.file,
             server=self._server(),
             telemetry=self._telemetry(),
@@ -115,10 +117,11 @@ class Compiler:
             features=features,
             policies=policies,
             default_policy=default_policy,
+            weights=weights,
             limits=limit_rules(document),
             deployment_rates=deployment_rates(document),
             redis=self._redis(),
-            watched_files=self._watched(providers),
+            watched_files=(*self._watched(providers), *files_of(weights, self._directory)),
         )
 
     def _provider(self, name: str, shape: ProviderShape) -> ProviderSettings:
@@ -399,6 +402,7 @@ def _policy(
         hedge=_hedge(shape.hedge),
         keep_answers=shape.keep_answers,
         escalation=escalation(shape.escalate, named),
+        classification=classification(shape.classifier),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from router_service.config.identity import EVERYBODY, IdentitySettings
 from router_service.config.secret import Secret
+from router_service.domain.classifier import LearnedWeights
 from router_service.domain.deployment import Deployment
 from router_service.domain.limit import DeploymentRate, LimitRules
 from router_service.domain.policy import Feature, Policy, RetryAllowance
@@ -137,7 +138,8 @@ class Configuration:
     """Everything from the file (or the environment), checked and compiled.
 
     `fingerprint` is a hash of the routing-relevant content. `models` maps a model name to its deployments in the
-    file's order. `watched_files` are all files whose change means a reload.
+    file's order. `weights` are of the learned classifiers that policies name. `watched_files` are all
+    files whose change means a reload.
     """
 
     fingerprint: str
@@ -154,6 +156,7 @@ class Configuration:
     features: Mapping[str, Feature]
     policies: Mapping[str, Policy]
     default_policy: str
+    weights: Mapping[str, LearnedWeights] = field(default_factory=dict)
     limits: LimitRules = LimitRules()
     deployment_rates: Mapping[str, DeploymentRate] = field(default_factory=dict)
     redis: RedisSettings | None = None

@@ -33,7 +33,7 @@ def check_escalation(
         if gate in seen:
             source.report((*at, "gates", number), f"{gate.gate.value} is listed twice", "Give it a `weight` instead")
         seen.append(gate)
-    if not shape.gates and not shape.skip and (shape.to or shape.threshold != type(shape.threshold)()):
+    if not shape.gates and (shape.to or shape.threshold != type(shape.threshold)()):
         source.report((*at, "gates"), "is empty: nothing is judged, so nothing escalates", "List a gate: not_empty")
 
 

@@ -14,6 +14,7 @@ from router_service.config.document import check
 from router_service.config.limits_compilation import check_limits
 from router_service.config.problem import ConfigurationError, Problem
 from router_service.config.references import check_references
+from router_service.config.router_file import RouterFileError
 from router_service.config.source import Source, parse
 from router_service.config.vendors import VENDORS, Vendor
 from router_service.config.workers_check import check_workers
@@ -51,7 +52,13 @@ def _compiled(source: Source, catalogue: Catalogue, environ: Mapping[str, str], 
     if source.problems:
         raise ConfigurationError(source.problems)
     compiler = Compiler(source, document, catalogue=catalogue, environ=environ, file=file)
-    return compiler.configuration()
+    try:
+        return compiler.configuration()
+    except RouterFileError as error:
+        message, fix = f"a router file {error}", "It changed while it was read: try again"
+        raise ConfigurationError(
+            [Problem(file=str(file), line=1, column=1, path="", message=message, fix=fix)]
+        ) from error
 
 
 def from_environment(environ: Mapping[str, str], catalogue: Catalogue) -> Configuration:

@@ -26,6 +26,7 @@ from router_service.config.shape import (
     listed,
 )
 from router_service.config.storage_shape import StorageShape
+from router_service.domain.classifier import HEURISTIC
 from router_service.domain.deployment import Capability, Retention
 from router_service.domain.policy import Recovery, StickyKey, Strategy
 
@@ -207,6 +208,61 @@ class HedgeShape(Shape):
     )
 
 
+_SCORE = {"type": "number", "minimum": 0, "maximum": 1}
+_CLASSIFIER_SCHEMA = {
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        {
+            "type": "object",
+            "properties": {
+                "use": {"type": "string", "minLength": 1},
+                "band": {"type": "array", "items": _SCORE, "minItems": 2, "maxItems": 2},
+                "then": {"type": "string", "minLength": 1},
+                "moderate_from": _SCORE,
+                "complex_from": _SCORE,
+            },
+            "dependentRequired": {"band": ["then"], "then": ["band"]},
+            "additionalProperties": False,
+        },
+    ]
+}
+
+
+class ClassifierShape(Shape):
+    """Who judges how complex a call is, where the caller does not say."""
+
+    use: str = Field(
+        default=HEURISTIC,
+        min_length=1,
+        description="heuristic; learned, which comes with the package; or a router file that `llmrouter train` wrote.",
+    )
+    band: tuple[float, float] | None = Field(
+        default=None, description="Scores from and to which it is not believed, and `then` judges. Default: none."
+    )
+    then: str | None = Field(default=None, description="Who judges within the band: as for `use`.")
+    moderate_from: float | None = Field(
+        default=None, ge=0, le=1, description="Score from which a call is moderate. Default: the classifier's own."
+    )
+    complex_from: float | None = Field(
+        default=None, ge=0, le=1, description="Score from which it is complex. Default: the classifier's own."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written_short(cls, value: Any) -> Any:
+        return {"use": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if (self.band is None) != (self.then is None):
+            refuse("`band` and `then` come together", "Write both, or neither")
+        if self.band is not None and not 0 <= self.band[0] <= self.band[1] <= 1:
+            refuse("the band is no range of scores", "Write two numbers from 0 to 1, the lower one first")
+        if self.moderate_from is not None and self.complex_from is not None and self.moderate_from > self.complex_from:
+            refuse("`moderate_from` is above `complex_from`", "Swap the two")
+        return self
+
+
 class PolicyShape(Shape):
     """A named set of rules; the first that matches wins."""
 
@@ -232,6 +288,11 @@ class PolicyShape(Shape):
     complexities: Texts = Field(
         default_factory=lambda: ["simple", "moderate", "complex"],
         description="Complexity labels that callers may give.",
+    )
+    classifier: Annotated[ClassifierShape, WithJsonSchema(_CLASSIFIER_SCHEMA)] = Field(
+        default_factory=ClassifierShape,
+        description="Who judges complexity where the caller does not: heuristic, learned, a router file, or an object "
+        "of use, band ([0.4, 0.6]), then, moderate_from and complex_from.",
     )
     stream_upstream: bool = Field(
         default=True,

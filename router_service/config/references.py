@@ -10,9 +10,11 @@ from router_service.config.escalation_compilation import check_escalation
 from router_service.config.escalation_shape import EscalationShape
 from router_service.config.identity_check import check_identity
 from router_service.config.policy_shape import RuleShape
+from router_service.config.router_file import RouterFileError, is_router_file, read_router_file
 from router_service.config.shape import ModelShape, ProviderShape
 from router_service.config.source import Location, Source, dotted
 from router_service.config.vendors import VENDORS, Vendor
+from router_service.domain.classifier import HEURISTIC, LEARNED, LLM
 
 
 def vendor_of(name: str, provider: ProviderShape) -> Vendor | None:
@@ -40,6 +42,7 @@ def check_references(source: Source, document: Document, directory: Path) -> Non
     names = _Names(document)
     for policy in document.policies.values():
         _check_policy(source, policy, names)
+        _check_classifier(source, policy, directory)
     _check_default_policy(source, document)
 
 
@@ -135,6 +138,24 @@ def _check_policy(source: Source, piece: PolicyPiece, names: _Names) -> None:
         taken.setdefault(name or "", rule.at)
         if catch_all is None and "when" not in rule.dropped and _matches_always(rule.shape):
             catch_all = rule.at
+
+
+def _check_classifier(source: Source, piece: PolicyPiece, directory: Path) -> None:
+    policy = piece.policy.shape
+    if policy is None or "classifier" in piece.policy.dropped:
+        return
+    at = (*piece.policy.at, "classifier")
+    for name in (policy.classifier.use, policy.classifier.then or HEURISTIC):
+        if name == LLM:
+            source.report(at, "no model can be asked for complexity yet", f"Write {HEURISTIC}, {LEARNED} or a file")
+        elif is_router_file(name):
+            try:
+                read_router_file(directory / name, name)
+            except OSError as exc:
+                fix = f"Write {HEURISTIC}, {LEARNED} or the path of a file that `llmrouter train` wrote"
+                source.report(at, f"cannot read {name}: {exc.strerror}", fix)
+            except RouterFileError as error:
+                source.report(at, f"{name} {error}", "Train it anew with `llmrouter train`")
 
 
 def _matches_always(rule: RuleShape) -> bool:

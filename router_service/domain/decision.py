@@ -16,17 +16,27 @@ class ComplexitySource(StrEnum):
     CALLER = "caller"
     CONVERSATION = "conversation"
     HEURISTIC = "heuristic"
+    LEARNED = "learned"
+    LLM = "llm"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signals:
-    """What is known of a call before deciding. `language` is a lower-case BCP 47 tag or empty."""
+    """What is known of a call before deciding. `language` is a lower-case BCP 47 tag or empty.
+
+    `classifier` is the name of the one whose score counts, empty where the caller said; `complexity_cause` tells in
+    words why the complexity is what it is. `asks` names the model-backed classifier that is still to be asked, empty
+    where nobody is.
+    """
 
     input_tokens: int
     language: str
     complexity: str
     complexity_source: ComplexitySource
     complexity_score: float | None
+    complexity_cause: str = ""
+    classifier: str = ""
+    asks: str = ""
     turns: int
     needs: frozenset[Capability]
 

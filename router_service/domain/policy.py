@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from router_service.domain.chat import Parameters
+from router_service.domain.classifier import Classification
 from router_service.domain.deployment import Capability, Deployment, Retention
 from router_service.domain.quality import Escalation
 
@@ -153,6 +154,7 @@ class Policy:
     CONTINUE goes on from what was said where a candidate can, and is RESTART elsewhere. `hedge` is off where `None`.
     `keep_answers` is for how many seconds an answer is kept for repeats under its idempotency key. `escalation` says
     what judges answers, and what follows a refusal; `None` judges nothing.
+    `classification` says who judges complexity where the caller does not.
     """
 
     name: str
@@ -171,6 +173,7 @@ class Policy:
     hedge: Hedge | None = None
     keep_answers: float = 0.0
     escalation: Escalation | None = None
+    classification: Classification = Classification()
 
     def escalation_of(self, rule: Rule | None) -> Escalation | None:
         """What judges the answers of calls that `rule` matched: nothing where the caller named who answers."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from router_service.domain.call import Call
 from router_service.domain.chat import Chat, ImagePart, JsonObjectFormat, JsonSchemaFormat, ReasoningEffort, Role
 from router_service.domain.decision import ComplexitySource, Signals
 from router_service.domain.deployment import Capability
-from router_service.routing.complexity import MODERATE, SIMPLE, assess_complexity, label_of
+from router_service.routing.classify import Judgement
+from router_service.routing.complexity import MODERATE, SIMPLE
 from router_service.routing.excerpt import last_said
 from router_service.routing.language import detect_language
 from router_service.routing.table import RoutingTable
@@ -26,25 +29,36 @@ def assess(call: Call, table: RoutingTable, calibration: float = 1.0) -> Signals
     said = last_said(chat.messages)
     turns = sum(message.role is Role.USER for message in chat.messages)
 
-    score: float | None = None
-    given = caller.complexity.strip().lower()
-    if given:
-        complexity = given if table.understands_complexity(policy, given) else MODERATE
-        source = ComplexitySource.CALLER
-    else:
-        score = assess_complexity(said)
-        complexity, source = label_of(score), ComplexitySource.HEURISTIC
-        if complexity == SIMPLE and turns > _TURNS_OF_A_SIMPLE_CONVERSATION:
-            complexity, source = MODERATE, ComplexitySource.CONVERSATION
-
-    return Signals(
+    signals = Signals(
         input_tokens=estimate_input_tokens(chat, calibration),
         language=caller.language.strip().lower() or detect_language(said),
-        complexity=complexity,
-        complexity_source=source,
-        complexity_score=score,
+        complexity=MODERATE,
+        complexity_source=ComplexitySource.CALLER,
+        complexity_score=None,
         turns=turns,
         needs=_needs(chat),
+    )
+    given = caller.complexity.strip().lower()
+    if not given:
+        return _judged(signals, table.judge(policy).judge(said))
+    if table.understands_complexity(policy, given):
+        return replace(signals, complexity=given, complexity_cause="the caller said so")
+    return replace(signals, complexity_cause=f"the caller's word means nothing here: {MODERATE}")
+
+
+def _judged(signals: Signals, judgement: Judgement) -> Signals:
+    tier, source, cause = judgement.tier, judgement.source, judgement.cause
+    if tier == SIMPLE and signals.turns > _TURNS_OF_A_SIMPLE_CONVERSATION:
+        tier, source = MODERATE, ComplexitySource.CONVERSATION
+        cause = f"{cause}, but after more than {_TURNS_OF_A_SIMPLE_CONVERSATION} turns nothing is simple"
+    return replace(
+        signals,
+        complexity=tier,
+        complexity_source=source,
+        complexity_score=judgement.score,
+        complexity_cause=cause,
+        classifier=judgement.classifier,
+        asks=judgement.asks,
     )
 
 

@@ -14,8 +14,8 @@ from router_service.routing.excerpt import Excerpt
 SIMPLE, MODERATE, COMPLEX = "simple", "moderate", "complex"
 BUILT_IN = frozenset({SIMPLE, MODERATE, COMPLEX})
 
-_MODERATE_FROM = 0.25
-_COMPLEX_FROM = 0.5
+MODERATE_FROM = 0.25
+COMPLEX_FROM = 0.5
 
 
 def _words(text: str) -> frozenset[str]:
@@ -141,12 +141,20 @@ _SIZE_AT_MOST = 0.3
 
 def assess_complexity(excerpt: Excerpt) -> float:
     """A score from 0 (simple) to 1 (complex)."""
+    return min(sum(weight for _, weight in complexity_parts(excerpt)), 1.0)
+
+
+def complexity_parts(excerpt: Excerpt) -> tuple[tuple[str, float], ...]:
+    """What the score is the sum of, each with its name."""
     words = set(excerpt.words)
     foreign = not excerpt.lower.isascii()
-    score = _size(excerpt) + _work(excerpt, words, foreign) + _code(excerpt, words, foreign)
-    if _is_maths(excerpt, words, foreign):
-        score += _MATHS
-    return min(score + _steps(excerpt, words, foreign), 1.0)
+    return (
+        ("length", _size(excerpt)),
+        ("words of work", _work(excerpt, words, foreign)),
+        ("code", _code(excerpt, words, foreign)),
+        ("mathematics", _MATHS if _is_maths(excerpt, words, foreign) else 0.0),
+        ("several steps", _steps(excerpt, words, foreign)),
+    )
 
 
 def _work(excerpt: Excerpt, words: set[str], foreign: bool) -> float:
@@ -220,9 +228,9 @@ def _kinds(words: re.Pattern[str], text: str) -> int:
 
 def label_of(score: float) -> str:
     """The score as "simple", "moderate" or "complex"."""
-    if score < _MODERATE_FROM:
+    if score < MODERATE_FROM:
         return SIMPLE
-    return MODERATE if score < _COMPLEX_FROM else COMPLEX
+    return MODERATE if score < COMPLEX_FROM else COMPLEX
 
 
 def _size(excerpt: Excerpt) -> float:

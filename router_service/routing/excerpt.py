@@ -36,4 +36,9 @@ def excerpt(text: str) -> Excerpt:
     if length > _HEAD + _TAIL:
         text = f"{text[:_HEAD]}\n{text[-_TAIL:]}"
     lower = text.lower()
-    return Excerpt(text, lower, _WORD.findall(lower), length)
+    return Excerpt(text, lower, words_of(lower), length)
+
+
+def words_of(lower: str) -> list[str]:
+    """The words of a text that is in lower case already."""
+    return _WORD.findall(lower)

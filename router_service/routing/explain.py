@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from router_service.domain.decision import Candidate, Decision, Signals
+from router_service.routing.reason import Reason
+
+_REASONS = 8
 
 
-def explain(decision: Decision) -> str:
-    """What was known, which rule decided, who may serve in which order, and why the others may not."""
+def explain(decision: Decision, reasons: Sequence[Reason] = ()) -> str:
+    """What was known, which rule decided, who may serve in which order, and why the others may not.
+
+    `reasons` are what moved the classifier's score, the strongest first.
+    """
     lines = [
         f"policy      {decision.policy.name}",
         f"signals     {_signals(decision.signals)}",
+        *([f"complexity  {_complexity(decision.signals, reasons)}"] if decision.signals.complexity_cause else []),
         f"cause       {decision.cause}",
         "candidates",
     ]
@@ -39,6 +48,12 @@ def _signals(signals: Signals) -> str:
     if signals.needs:
         said.append(f"needs {', '.join(sorted(signals.needs))}")
     return "; ".join(said)
+
+
+def _complexity(signals: Signals, reasons: Sequence[Reason]) -> str:
+    by = f"{signals.classifier}: " if signals.classifier else ""
+    told = ", ".join(f"{reason.name} {reason.weight:+.2f}" for reason in reasons[:_REASONS])
+    return f"{by}{signals.complexity_cause}{f'; by {told}' if told else ''}"
 
 
 def _cost(candidate: Candidate) -> str:

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from router_service.domain.call import Call
+from router_service.domain.classifier import LearnedWeights
 from router_service.domain.decision import Signals
 from router_service.domain.deployment import Deployment
 from router_service.domain.error import NotFound, Reason
 from router_service.domain.policy import Feature, Policy, Rule
+from router_service.routing.classify import Judge
 from router_service.routing.complexity import BUILT_IN
 from router_service.routing.index import RuleIndex
 
@@ -19,7 +21,10 @@ _NOTHING = Feature(name="")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingTable:
-    """Policies with their rules indexed, deployments by id, models by name, features by name."""
+    """Policies with their rules indexed, deployments by id, models by name, features by name.
+
+    `weights` are of the learned classifiers that policies name.
+    """
 
     policies: Mapping[str, Policy]
     deployments: Mapping[str, Deployment]
@@ -27,12 +32,16 @@ class RoutingTable:
     features: Mapping[str, Feature]
     default_policy: str
     fingerprint: str
+    weights: Mapping[str, LearnedWeights] = field(default_factory=dict)
     _indexes: Mapping[str, RuleIndex] = field(init=False, repr=False, compare=False)
+    _judges: Mapping[str, Judge] = field(init=False, repr=False, compare=False)
     _features: Mapping[str, Feature] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         indexes = {name: RuleIndex(policy.rules) for name, policy in self.policies.items()}
         object.__setattr__(self, "_indexes", indexes)
+        judges = {name: Judge(policy.classification, self.weights) for name, policy in self.policies.items()}
+        object.__setattr__(self, "_judges", judges)
         # Rules match names in any case; limits must not depend on it either.
         object.__setattr__(self, "_features", {name.lower(): feature for name, feature in self.features.items()})
 
@@ -78,6 +87,10 @@ class RoutingTable:
     def match(self, policy: Policy, call: Call, signals: Signals) -> Rule | None:
         """The first rule of `policy` that matches, or `None`."""
         return self._indexes[policy.name].first_match(call.caller, signals)
+
+    def judge(self, policy: Policy) -> Judge:
+        """Who judges the complexity of the policy's calls."""
+        return self._judges[policy.name]
 
     def understands_complexity(self, policy: Policy, label: str) -> bool:
         """Whether a caller's complexity label (lower case) means something in this policy."""

@@ -66,9 +66,14 @@ def decision_to_wire(decision: decisions.Decision) -> decision_pb2.Decision:
         cause=decision.cause,
     )
     for candidate in decision.candidates:
-        _fill_candidate(wire.candidates.add(), candidate)
-    for candidate in decision.escalations:
-        _fill_candidate(wire.escalations.add(), candidate)
+        deployment = candidate.deployment
+        wire.candidates.add(
+            deployment=deployment.id,
+            model=deployment.model,
+            provider=deployment.provider,
+            estimated_cost_nano_usd=candidate.estimated_cost,
+            max_output_tokens=candidate.token_limit.applied or 0,
+        )
     for rejection in decision.rejections:
         wire.rejections.add(
             deployment=rejection.deployment.id, reason=WIRE_REJECTIONS[rejection.reason], detail=rejection.detail
@@ -76,17 +81,6 @@ def decision_to_wire(decision: decisions.Decision) -> decision_pb2.Decision:
     if decision.candidates:
         _fill_token_limit(wire.token_limit, decision.candidates[0].token_limit)
     return wire
-
-
-def _fill_candidate(wire: decision_pb2.Candidate, candidate: decisions.Candidate) -> None:
-    deployment = candidate.deployment
-    wire.deployment = deployment.id
-    wire.model = deployment.model
-    wire.provider = deployment.provider
-    wire.max_output_tokens = candidate.token_limit.applied or 0
-    wire.hopeless = candidate.hopeless
-    if candidate.estimated_cost is not None:
-        wire.estimated_cost_nano_usd = candidate.estimated_cost
 
 
 def _signals(signals: decisions.Signals) -> decision_pb2.Signals:
@@ -98,6 +92,8 @@ def _signals(signals: decisions.Signals) -> decision_pb2.Signals:
         complexity_score=signals.complexity_score,
         turns=signals.turns,
         capabilities=sorted(capability.value for capability in signals.needs),
+        complexity_cause=signals.complexity_cause,
+        classifier=signals.classifier,
     )
 
 
@@ -157,6 +153,7 @@ def _add_decision(wire: receipt_pb2.Receipt, decision: decisions.Decision, answe
     wire.policy = decision.policy.name
     wire.rule = decision.rule_name
     wire.complexity = decision.signals.complexity
+    wire.signals.CopyFrom(_signals(decision.signals))
     wire.configuration_fingerprint = decision.fingerprint
     for candidate in decision.candidates:
         # The limit of whoever answered; of the first choice where nobody did.

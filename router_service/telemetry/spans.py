@@ -88,6 +88,8 @@ def route_span(origin: Origin, span_id: int, call: Call, decision: Decision, tim
         semconv.ROUTE_FINGERPRINT: decision.fingerprint,
         semconv.ROUTE_COMPLEXITY: signals.complexity,
         semconv.ROUTE_COMPLEXITY_SOURCE: signals.complexity_source.value,
+        semconv.ROUTE_COMPLEXITY_CAUSE: signals.complexity_cause,
+        semconv.ROUTE_CLASSIFIER: signals.classifier,
         semconv.ROUTE_INPUT_TOKENS: signals.input_tokens,
         semconv.ROUTE_CANDIDATES: tuple(candidate.deployment.id for candidate in decision.candidates),
         semconv.ROUTE_REJECTED: tuple(

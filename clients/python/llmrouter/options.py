@@ -67,8 +67,7 @@ class RouteOptions(CallOptions, total=False):
 class CompleteOptions(RouteOptions, total=False):
     """Of an answer. `decision_token` redeems what `route` decided. `idempotency_key` is generated where absent; under
     one key a call is made once, and a repeat gets its answer or its receipt. `accept_discard` says that you handle
-    `AttemptDiscarded`, and so lets a stream that broke start anew where the policy says `recovery: restart`, and output
-    flow before gates have judged it where the policy says `streams: optimistic`."""
+    `AttemptDiscarded`, and so lets a stream that broke start anew where the policy says `recovery: restart`."""
 
     idempotency_key: str | None
     decision_token: str | None

@@ -55,6 +55,8 @@ DECISION = Decision(
         complexity="simple",
         complexity_source=ComplexitySource.HEURISTIC,
         complexity_score=0.25,
+        complexity_cause="its score 0.25",
+        classifier="heuristic",
         turns=1,
         needs=frozenset({Capability.TOOLS}),
     ),

@@ -25,6 +25,19 @@ def plain(message: Message) -> dict[str, object]:
     return MessageToDict(message, preserving_proto_field_name=True)
 
 
+SIGNALS = {
+    "input_tokens": "12",
+    "language": "en",
+    "complexity": "simple",
+    "complexity_source": "heuristic",
+    "complexity_score": 0.25,
+    "turns": 1,
+    "capabilities": ["tools"],
+    "complexity_cause": "its score 0.25",
+    "classifier": "heuristic",
+}
+
+
 def test_a_decision_keeps_order_costs_reasons_and_signals() -> None:
     assert plain(responses.decision_to_wire(DECISION)) == {
         "policy": "default",
@@ -43,15 +56,7 @@ def test_a_decision_keeps_order_costs_reasons_and_signals() -> None:
         "rejections": [
             {"deployment": "openai/large", "reason": "REJECTION_REASON_HEALTH", "detail": "cooling for 3 s"}
         ],
-        "signals": {
-            "input_tokens": "12",
-            "language": "en",
-            "complexity": "simple",
-            "complexity_source": "heuristic",
-            "complexity_score": 0.25,
-            "turns": 1,
-            "capabilities": ["tools"],
-        },
+        "signals": SIGNALS,
         "token_limit": {"requested": "500", "applied": "300", "reason": "feature"},
         "configuration_fingerprint": "f00d",
         "cause": "rule #2 matched",
@@ -129,6 +134,7 @@ def test_a_receipt_accounts_for_every_attempt_and_names_who_answered() -> None:
         # The limit of the deployment that answered, not of the first candidate.
         "token_limit": {"requested": "500", "reason": "none"},
         "complexity": "simple",
+        "signals": SIGNALS,
         "configuration_fingerprint": "f00d",
     }
 

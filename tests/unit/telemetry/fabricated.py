@@ -82,6 +82,8 @@ def decision() -> Decision:
             complexity="moderate",
             complexity_source=ComplexitySource.HEURISTIC,
             complexity_score=0.4,
+            complexity_cause="its score 0.40",
+            classifier="heuristic",
             turns=1,
             needs=frozenset(),
         ),

@@ -141,6 +141,8 @@ def test_the_route_span_explains_the_decision_and_ends_when_it_was_made() -> Non
         "llm_router.route.complexity.tier": "moderate",
         "llm_router.route.complexity.score": 0.4,
         "llm_router.route.complexity.source": "heuristic",
+        "llm_router.route.complexity.cause": "its score 0.40",
+        "llm_router.route.classifier": "heuristic",
         "llm_router.route.input_tokens": 118,
         "llm_router.route.candidates": ("gpt-x", "claude-y"),
         "llm_router.route.rejected": ("llama: CAPABILITY",),

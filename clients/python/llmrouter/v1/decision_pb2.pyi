@@ -94,7 +94,6 @@ class Decision(message.Message):
     CONFIGURATION_FINGERPRINT_FIELD_NUMBER: builtins.int
     CAUSE_FIELD_NUMBER: builtins.int
     PROVISIONAL_FIELD_NUMBER: builtins.int
-    ESCALATIONS_FIELD_NUMBER: builtins.int
     policy: builtins.str
     """policy that decided."""
     rule: builtins.str
@@ -123,10 +122,6 @@ class Decision(message.Message):
     def token_limit(self) -> TokenLimit:
         """token_limit that applies to the first candidate."""
 
-    @builtins.property
-    def escalations(self) -> containers.RepeatedCompositeFieldContainer[Candidate]:
-        """escalations in the order they will be asked where gates refuse the answer; empty where the next candidates are."""
-
     def __init__(
         self,
         *,
@@ -140,11 +135,10 @@ class Decision(message.Message):
         configuration_fingerprint: builtins.str = ...,
         cause: builtins.str = ...,
         provisional: builtins.bool = ...,
-        escalations: abc.Iterable[Candidate] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["signals", b"signals", "token_limit", b"token_limit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["candidates", b"candidates", "cause", b"cause", "configuration_fingerprint", b"configuration_fingerprint", "escalations", b"escalations", "policy", b"policy", "provisional", b"provisional", "rejections", b"rejections", "rule", b"rule", "signals", b"signals", "strategy", b"strategy", "token_limit", b"token_limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["candidates", b"candidates", "cause", b"cause", "configuration_fingerprint", b"configuration_fingerprint", "policy", b"policy", "provisional", b"provisional", "rejections", b"rejections", "rule", b"rule", "signals", b"signals", "strategy", b"strategy", "token_limit", b"token_limit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -159,7 +153,6 @@ class Candidate(message.Message):
     PROVIDER_FIELD_NUMBER: builtins.int
     ESTIMATED_COST_NANO_USD_FIELD_NUMBER: builtins.int
     MAX_OUTPUT_TOKENS_FIELD_NUMBER: builtins.int
-    HOPELESS_FIELD_NUMBER: builtins.int
     deployment: builtins.str
     """deployment id."""
     model: builtins.str
@@ -170,8 +163,6 @@ class Candidate(message.Message):
     """estimated_cost_nano_usd of one attempt, in 1e-9 USD; unset where the price is unknown."""
     max_output_tokens: builtins.int
     """max_output_tokens that would be asked of it."""
-    hopeless: builtins.bool
-    """hopeless is true where the policy passes over the candidate for a call this complex: it is asked after all others."""
     def __init__(
         self,
         *,
@@ -180,11 +171,10 @@ class Candidate(message.Message):
         provider: builtins.str = ...,
         estimated_cost_nano_usd: builtins.int | None = ...,
         max_output_tokens: builtins.int = ...,
-        hopeless: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_estimated_cost_nano_usd", b"_estimated_cost_nano_usd", "estimated_cost_nano_usd", b"estimated_cost_nano_usd"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_estimated_cost_nano_usd", b"_estimated_cost_nano_usd", "deployment", b"deployment", "estimated_cost_nano_usd", b"estimated_cost_nano_usd", "hopeless", b"hopeless", "max_output_tokens", b"max_output_tokens", "model", b"model", "provider", b"provider"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_estimated_cost_nano_usd", b"_estimated_cost_nano_usd", "deployment", b"deployment", "estimated_cost_nano_usd", b"estimated_cost_nano_usd", "max_output_tokens", b"max_output_tokens", "model", b"model", "provider", b"provider"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__estimated_cost_nano_usd: _TypeAlias = typing.Literal["estimated_cost_nano_usd"]  # noqa: Y015
     _WhichOneofArgType__estimated_cost_nano_usd: _TypeAlias = typing.Literal["_estimated_cost_nano_usd", b"_estimated_cost_nano_usd"]  # noqa: Y015
@@ -231,6 +221,8 @@ class Signals(message.Message):
     COMPLEXITY_SCORE_FIELD_NUMBER: builtins.int
     TURNS_FIELD_NUMBER: builtins.int
     CAPABILITIES_FIELD_NUMBER: builtins.int
+    COMPLEXITY_CAUSE_FIELD_NUMBER: builtins.int
+    CLASSIFIER_FIELD_NUMBER: builtins.int
     input_tokens: builtins.int
     """input_tokens estimated."""
     language: builtins.str
@@ -238,11 +230,15 @@ class Signals(message.Message):
     complexity: builtins.str
     """complexity given or assessed."""
     complexity_source: builtins.str
-    """complexity_source is "caller", "conversation" or "heuristic"."""
+    """complexity_source is "caller", "conversation", "heuristic", "learned" or "llm"."""
     complexity_score: builtins.float
     """complexity_score from 0 (simple) to 1 (complex), where assessed."""
     turns: builtins.int
     """turns of the conversation: user messages so far."""
+    complexity_cause: builtins.str
+    """complexity_cause in words: the score and its thresholds, or what overruled them."""
+    classifier: builtins.str
+    """classifier whose score counts: "heuristic", "learned", or the name of a router file; empty where the caller said."""
     @builtins.property
     def capabilities(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """capabilities the call needs, such as "tools" or "vision"."""
@@ -257,10 +253,12 @@ class Signals(message.Message):
         complexity_score: builtins.float | None = ...,
         turns: builtins.int = ...,
         capabilities: abc.Iterable[builtins.str] | None = ...,
+        complexity_cause: builtins.str = ...,
+        classifier: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_complexity_score", b"_complexity_score", "complexity_score", b"complexity_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_complexity_score", b"_complexity_score", "capabilities", b"capabilities", "complexity", b"complexity", "complexity_score", b"complexity_score", "complexity_source", b"complexity_source", "input_tokens", b"input_tokens", "language", b"language", "turns", b"turns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_complexity_score", b"_complexity_score", "capabilities", b"capabilities", "classifier", b"classifier", "complexity", b"complexity", "complexity_cause", b"complexity_cause", "complexity_score", b"complexity_score", "complexity_source", b"complexity_source", "input_tokens", b"input_tokens", "language", b"language", "turns", b"turns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__complexity_score: _TypeAlias = typing.Literal["complexity_score"]  # noqa: Y015
     _WhichOneofArgType__complexity_score: _TypeAlias = typing.Literal["_complexity_score", b"_complexity_score"]  # noqa: Y015

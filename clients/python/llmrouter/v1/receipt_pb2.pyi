@@ -181,6 +181,7 @@ class Receipt(message.Message):
     VERDICTS_FIELD_NUMBER: builtins.int
     QUALITY_FIELD_NUMBER: builtins.int
     ANSWER_ATTEMPT_FIELD_NUMBER: builtins.int
+    SIGNALS_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """request_id of the call: the caller's x-request-id or generated."""
     tenant: builtins.str
@@ -253,6 +254,10 @@ class Receipt(message.Message):
     def verdicts(self) -> containers.RepeatedCompositeFieldContainer[GateVerdict]:
         """verdicts of the policy's gates on the attempts' answers, in the order they were given."""
 
+    @builtins.property
+    def signals(self) -> decision_pb2.Signals:
+        """signals the decision rested on: complexity with its score, classifier and cause among them."""
+
     def __init__(
         self,
         *,
@@ -284,10 +289,11 @@ class Receipt(message.Message):
         verdicts: abc.Iterable[GateVerdict] | None = ...,
         quality: Quality.ValueType = ...,
         answer_attempt: builtins.int = ...,
+        signals: decision_pb2.Signals | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_baseline_cost_nano_usd", b"_baseline_cost_nano_usd", "_cost_nano_usd", b"_cost_nano_usd", "baseline_cost_nano_usd", b"baseline_cost_nano_usd", "cost_nano_usd", b"cost_nano_usd", "duration", b"duration", "started_at", b"started_at", "time_to_first_output", b"time_to_first_output", "token_limit", b"token_limit", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_baseline_cost_nano_usd", b"_baseline_cost_nano_usd", "_cost_nano_usd", b"_cost_nano_usd", "baseline_cost_nano_usd", b"baseline_cost_nano_usd", "cost_nano_usd", b"cost_nano_usd", "duration", b"duration", "signals", b"signals", "started_at", b"started_at", "time_to_first_output", b"time_to_first_output", "token_limit", b"token_limit", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_baseline_cost_nano_usd", b"_baseline_cost_nano_usd", "_cost_nano_usd", b"_cost_nano_usd", "answer_attempt", b"answer_attempt", "attempts", b"attempts", "baseline_cost_nano_usd", b"baseline_cost_nano_usd", "complexity", b"complexity", "configuration_fingerprint", b"configuration_fingerprint", "cost_nano_usd", b"cost_nano_usd", "cost_status", b"cost_status", "deployment", b"deployment", "duration", b"duration", "error_reason", b"error_reason", "feature", b"feature", "finish_reason", b"finish_reason", "model", b"model", "policy", b"policy", "provider", b"provider", "quality", b"quality", "request_id", b"request_id", "rule", b"rule", "spent_budgets", b"spent_budgets", "started_at", b"started_at", "status", b"status", "tenant", b"tenant", "tier", b"tier", "time_to_first_output", b"time_to_first_output", "token_limit", b"token_limit", "trace_id", b"trace_id", "usage", b"usage", "verdicts", b"verdicts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_baseline_cost_nano_usd", b"_baseline_cost_nano_usd", "_cost_nano_usd", b"_cost_nano_usd", "answer_attempt", b"answer_attempt", "attempts", b"attempts", "baseline_cost_nano_usd", b"baseline_cost_nano_usd", "complexity", b"complexity", "configuration_fingerprint", b"configuration_fingerprint", "cost_nano_usd", b"cost_nano_usd", "cost_status", b"cost_status", "deployment", b"deployment", "duration", b"duration", "error_reason", b"error_reason", "feature", b"feature", "finish_reason", b"finish_reason", "model", b"model", "policy", b"policy", "provider", b"provider", "quality", b"quality", "request_id", b"request_id", "rule", b"rule", "signals", b"signals", "spent_budgets", b"spent_budgets", "started_at", b"started_at", "status", b"status", "tenant", b"tenant", "tier", b"tier", "time_to_first_output", b"time_to_first_output", "token_limit", b"token_limit", "trace_id", b"trace_id", "usage", b"usage", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__baseline_cost_nano_usd: _TypeAlias = typing.Literal["baseline_cost_nano_usd"]  # noqa: Y015
     _WhichOneofArgType__baseline_cost_nano_usd: _TypeAlias = typing.Literal["_baseline_cost_nano_usd", b"_baseline_cost_nano_usd"]  # noqa: Y015

@@ -1,0 +1,77 @@
+"""Router files: what a learned classifier knows, as JSON that `llmrouter train` writes."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
+
+from router_service.domain.classifier import HEURISTIC, LEARNED, LLM, LearnedWeights, Term
+
+FORMAT = "llmrouter-classifier/1"
+FIGURES = 16
+"""How many figures the shape of a prompt has; `routing.shape.SHAPE` names them."""
+
+_MOST_BYTES = 64 * 2**20
+
+
+class RouterFileError(Exception):
+    """The file is none that `llmrouter train` wrote; the message says what is wrong with it."""
+
+
+class RouterFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The file's shape. A term of two words has a space in between; `about` is for people."""
+
+    format: str
+    about: dict[str, str]
+    terms: dict[str, tuple[float, float]]
+    shape: list[tuple[float, float, float]]
+    spread: float
+    moderate_from: float
+    complex_from: float
+
+
+def is_router_file(name: str) -> bool:
+    """Whether a policy that names this classifier means a file."""
+    return name not in (HEURISTIC, LEARNED, LLM, "")
+
+
+def read_router_file(path: Path, name: str) -> LearnedWeights:
+    """The weights of a file under the name that policies use. Raises `RouterFileError`, and `OSError`."""
+    if path.stat().st_size > _MOST_BYTES:
+        raise RouterFileError(f"is larger than {_MOST_BYTES // 2**20} MiB")
+    return _weights(path.read_bytes(), name)
+
+
+@cache
+def shipped() -> LearnedWeights:
+    """The weights of the classifier "learned" that comes with the package."""
+    return _weights((files("router_service") / "classifiers" / "default.json").read_bytes(), LEARNED)
+
+
+def _weights(content: bytes, name: str) -> LearnedWeights:
+    try:
+        read = msgspec.json.decode(content, type=RouterFile)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise RouterFileError(f"is no router file: {exc}") from exc
+    if read.format != FORMAT:
+        raise RouterFileError(f'is of the format "{read.format}", not "{FORMAT}"')
+    if len(read.shape) != FIGURES or read.spread <= 0 or any(spread <= 0 for _, spread, _ in read.shape):
+        raise RouterFileError(f"does not have {FIGURES} figures of shape with spreads above 0")
+    return LearnedWeights(
+        name=name,
+        terms={_term(text): learned for text, learned in read.terms.items()},
+        shape=tuple(read.shape),
+        spread=read.spread,
+        moderate_from=read.moderate_from,
+        complex_from=read.complex_from,
+        digest=hashlib.sha256(content).hexdigest()[:12],
+    )
+
+
+def _term(text: str) -> Term:
+    first, space, second = text.partition(" ")
+    return (first, second) if space else first

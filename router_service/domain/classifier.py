@@ -1,0 +1,44 @@
+"""How a policy has complexity judged, and what a learned classifier knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+HEURISTIC, LEARNED, LLM = "heuristic", "learned", "llm"
+
+Term = str | tuple[str, str]
+"""A word in lower case, or two that follow each other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classification:
+    """Which classifier judges the calls of a policy: "heuristic", "learned", or the name of a router file.
+
+    A score within `band` (both ends inclusive) is not believed: `then` judges instead. Thresholds that are `None` are
+    the classifier's own: a score from `moderate_from` is moderate, from `complex_from` complex.
+    """
+
+    use: str = HEURISTIC
+    band: tuple[float, float] | None = None
+    then: str = ""
+    moderate_from: float | None = None
+    complex_from: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnedWeights:
+    """A linear model of what a stronger model gains on a prompt, over the cheaper one.
+
+    `terms` maps a term to its inverse document frequency and its weight; `shape` is mean, spread and weight for each
+    of `routing.shape.SHAPE`, in that order. The sum divided by `spread` counts in standard deviations of the prompts
+    that it was learned from, and becomes a score from 0 to 1. `digest` is of the file.
+    """
+
+    name: str
+    terms: Mapping[Term, tuple[float, float]]
+    shape: tuple[tuple[float, float, float], ...]
+    spread: float
+    moderate_from: float
+    complex_from: float
+    digest: str = ""

@@ -1,0 +1,115 @@
+"""The learned classifier: a linear model over words, pairs of words and the shape of a prompt, in plain Python."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from itertools import pairwise
+from math import exp, log, sqrt
+
+from router_service.domain.classifier import LearnedWeights, Term
+from router_service.routing.excerpt import Excerpt, words_of
+from router_service.routing.reason import Reason
+from router_service.routing.shape import SHAPE, shape_of
+
+# Politeness is no part of the question: neither its words nor its length and marks count.
+_FILLER = frozenset(["please", "kindly", "thanks", "thank", "hello", "hi", "hey", "quick"])
+_POLITE = re.compile(
+    r"\b(?:please|kindly|hello|hi|hey|thank you|thanks?)\b(?: (?:there|so much|very much|a lot|in advance))*[!,.]*\s*"
+    r"|\bquick question\b[:,]?\s*|\b(?:can|could|would) you (?=please\b|kindly\b)"
+)
+# What is asked stands at the beginning or the end, and time is short.
+_FIRST_WORDS, _LAST_WORDS = 120, 40
+_FURTHEST = 3.0
+# The logistic curve that is closest to the share of a normal distribution below so many standard deviations.
+_SLOPE = 1.702
+_FREQUENCIES = (0.0, *(1.0 + log(count) for count in range(1, 257)))
+
+
+def terms_of(said: Excerpt) -> Counter[Term]:
+    """How often each word occurs, and each pair of neighbours; of a long prompt the first 120 words and the last 40."""
+    words = said.words
+    if len(words) > _FIRST_WORDS + _LAST_WORDS:
+        words = words[:_FIRST_WORDS] + words[-_LAST_WORDS:]
+    counted: Counter[Term] = Counter(words)
+    counted.update(pairwise(words))
+    return counted
+
+
+def without_politeness(said: Excerpt) -> Excerpt:
+    """The same request, bluntly."""
+    if _FILLER.isdisjoint(said.words):
+        return said
+    lower = _POLITE.sub("", said.lower).strip()
+    return Excerpt(lower, lower, words_of(lower), said.length - len(said.lower) + len(lower))
+
+
+def frequency(count: int) -> float:
+    """The sublinear weight of a term that occurs `count` times, from 1."""
+    return _FREQUENCIES[count] if count < len(_FREQUENCIES) else 1.0 + log(count)
+
+
+def scaled_shape(said: Excerpt, scale: tuple[tuple[float, float], ...]) -> list[float]:
+    """The shape in standard deviations from the mean, at most three; `scale` is mean and spread of each figure."""
+    return [
+        max(-_FURTHEST, min(_FURTHEST, (figure - mean) / spread))
+        for figure, (mean, spread) in zip(shape_of(said), scale, strict=True)
+    ]
+
+
+class Learned:
+    """Scores prompts by weights that were learned; the same prompt and weights give the same score everywhere."""
+
+    def __init__(self, weights: LearnedWeights) -> None:
+        self.name = weights.name
+        self.moderate_from = weights.moderate_from
+        self.complex_from = weights.complex_from
+        self._terms = weights.terms
+        self._scale = tuple((mean, spread) for mean, spread, _ in weights.shape)
+        self._shape = tuple(weight for _, _, weight in weights.shape)
+        self._spread = weights.spread
+
+    def score(self, said: Excerpt) -> float:
+        """From 0 to 1; the share of the prompts it learned from, about, that were less in need of a strong model."""
+        return as_score(self.gain(said) / self._spread)
+
+    def gain(self, said: Excerpt) -> float:
+        """What the stronger model is expected to gain on the prompt, beyond what it gains on average."""
+        said = without_politeness(said)
+        dot = squares = 0.0
+        known = self._terms.get
+        for term, count in terms_of(said).items():
+            learned = known(term)
+            if learned is not None:
+                size = learned[0] if count == 1 else learned[0] * frequency(count)
+                dot += size * learned[1]
+                squares += size * size
+        shape = sum(map(float.__mul__, self._shape, scaled_shape(said, self._scale)))
+        return shape + (dot / sqrt(squares) if squares else 0.0)
+
+    def reasons(self, said: Excerpt) -> tuple[Reason, ...]:
+        """What moved the score, the strongest first, in standard deviations; all of them add up to `gain`."""
+        said = without_politeness(said)
+        found = _sizes(said, self._terms)
+        norm = sqrt(sum(size * size for size, _ in found.values())) or 1.0
+        reasons = [
+            Reason(term if isinstance(term, str) else " ".join(term), size * weight / norm / self._spread)
+            for term, (size, weight) in found.items()
+        ]
+        figures = zip(SHAPE, self._shape, scaled_shape(said, self._scale), strict=True)
+        reasons += [Reason(f"({name})", weight * figure / self._spread) for name, weight, figure in figures]
+        return tuple(sorted(reasons, key=lambda reason: (-abs(reason.weight), reason.name)))
+
+
+def as_score(deviations: float) -> float:
+    """Standard deviations as a score from 0 to 1."""
+    return 1.0 / (1.0 + exp(-_SLOPE * max(-20.0, min(20.0, deviations))))
+
+
+def _sizes(said: Excerpt, terms: Mapping[Term, tuple[float, float]]) -> dict[Term, tuple[float, float]]:
+    return {
+        term: (terms[term][0] * frequency(count), terms[term][1])
+        for term, count in terms_of(said).items()
+        if term in terms
+    }
