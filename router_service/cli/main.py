@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from router_service.cli import calls, configuration, demo, keys, replay, serve, usage
+from router_service.cli import calls, configuration, demo, keys, learning, replay, serve, usage
 
 app = typer.Typer(
     name="llmrouter",
@@ -29,6 +29,8 @@ for command in (
     usage.usage,
     usage.export,
     replay.replay,
+    learning.train,
+    learning.calibrate,
 ):
     app.command()(command)
 app.add_typer(keys.app, name="keys")

@@ -32,20 +32,13 @@ def decision_view(decision: decision_pb2.Decision) -> Group:
     ]
     table = plain_table("", "deployment", "provider", "estimate", "note")
     for position, candidate in enumerate(decision.candidates, start=1):
-        note = "passed over: too complex for it" if candidate.hopeless else ""
-        table.add_row(str(position), candidate.deployment, candidate.provider, _estimate(candidate), note)
-    for candidate in decision.escalations:
-        note = "where gates refuse the answer"
-        table.add_row("↑", candidate.deployment, candidate.provider, _estimate(candidate), note)
+        priced = candidate.HasField("estimated_cost_nano_usd")
+        estimate = usd(candidate.estimated_cost_nano_usd) if priced else "unpriced"
+        table.add_row(str(position), candidate.deployment, candidate.provider, estimate, "")
     for rejection in decision.rejections:
         reason = decision_pb2.RejectionReason.Name(rejection.reason).removeprefix("REJECTION_REASON_")
         table.add_row("✗", rejection.deployment, "", "", f"{reason}: {rejection.detail}", style="dim")
     return Group(*lines, table)
-
-
-def _estimate(candidate: decision_pb2.Candidate) -> str:
-    priced = candidate.HasField("estimated_cost_nano_usd")
-    return usd(candidate.estimated_cost_nano_usd) if priced else "unpriced"
 
 
 def receipt_view(receipt: receipt_pb2.Receipt) -> Group:
@@ -65,7 +58,6 @@ def receipt_view(receipt: receipt_pb2.Receipt) -> Group:
             f"{attempt.duration.ToTimedelta().total_seconds():.2f}",
             style="" if attempt.outcome == receipt_pb2.ATTEMPT_OUTCOME_SUCCESS else "yellow",
         )
-    verdicts = [_verdict_line(verdict) for verdict in receipt.verdicts]
     finish = chat_pb2.FinishReason.Name(receipt.finish_reason).removeprefix("FINISH_REASON_").lower()
     total = [f"{receipt.status}, {finish}" if receipt.status == "OK" else receipt.status, f"cost {cost_text(receipt)}"]
     if receipt.HasField("baseline_cost_nano_usd"):
@@ -75,17 +67,7 @@ def receipt_view(receipt: receipt_pb2.Receipt) -> Group:
         total.append(f"spent: {', '.join(receipt.spent_budgets)}")
     if receipt.trace_id:
         total.append(f"trace {receipt.trace_id}")
-    if receipt.quality == receipt_pb2.QUALITY_BELOW_THRESHOLD:
-        total.insert(1, "quality below the threshold")
-    return Group(table, *verdicts, Text("  ".join(total), style="dim"))
-
-
-def _verdict_line(verdict: receipt_pb2.GateVerdict) -> Text:
-    """What gates made of an attempt's answer; where they refused it, why."""
-    found = f"gates {'passed' if verdict.passed else 'refused'} attempt {verdict.attempt}: "
-    found += f"{verdict.score:.2f} of {verdict.threshold:.2f}"
-    reasons = [f"{gate.name}: {gate.reason}" for gate in verdict.gates if not gate.passed]
-    return Text("; ".join([found, *reasons]), style="dim" if verdict.passed else "yellow")
+    return Group(table, Text("  ".join(total), style="dim"))
 
 
 def models_view(deployments: list[model_pb2.Deployment]) -> Table:

@@ -92,12 +92,6 @@ def test_a_rule_without_gates_is_not_judged(tmp_path: Path) -> None:
     assert found.gates == ()
 
 
-def test_candidates_may_be_passed_over_without_any_gate(tmp_path: Path) -> None:
-    compiled = policy(tmp_path, "    escalate: {gates: [], to: [gpt-4o], skip: {weak: 0.6}}\n").escalation
-    assert compiled is not None
-    assert compiled.skip == {"weak": 0.6}
-
-
 @pytest.mark.parametrize(
     ("written", "path", "message"),
     [

@@ -1,0 +1,45 @@
+"""A gate that is learned: from what a cheap model's answers show of themselves, how much asking again would gain.
+
+With the prompt beside the answer it does the work of a pre-router as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from router_service.lab.answers import figures_of
+from router_service.lab.learning import Encoder, Row, deviation, dot, ridge
+from router_service.routing.excerpt import Excerpt
+
+_PENALTY = 3.0
+_SCALE = 0.15
+_FURTHEST = 4.0
+
+
+class LearnedGate:
+    """Ranks answers by how much the strong model would gain; learned from prompts, answers and gains."""
+
+    def __init__(
+        self, prompts: Sequence[Excerpt], answers: Sequence[str], gains: Sequence[float], *, with_prompt: bool
+    ) -> None:
+        self._encoder = Encoder(prompts) if with_prompt else None
+        figures = [figures_of(prompt.text, answer) for prompt, answer in zip(prompts, answers, strict=True)]
+        self._scale = [(sum(one) / len(one), deviation(one) or 1.0) for one in zip(*figures, strict=True)]
+        rows = [self._row(*one) for one in zip(prompts, figures, strict=True)]
+        width = len(self._scale) + (self._encoder.width if self._encoder else 0)
+        self._weights = ridge(rows, gains, width, _PENALTY)
+
+    def gain(self, prompt: Excerpt, answer: str) -> float:
+        """What the strong model is expected to gain over this answer, beyond the average."""
+        return dot(self._row(prompt, figures_of(prompt.text, answer)), self._weights)
+
+    def _row(self, prompt: Excerpt, figures: Sequence[float]) -> Row:
+        scaled = tuple(
+            _SCALE * max(-_FURTHEST, min(_FURTHEST, (figure - mean) / spread))
+            for figure, (mean, spread) in zip(figures, self._scale, strict=True)
+        )
+        columns = tuple(range(len(scaled)))
+        if self._encoder is None:
+            return columns, scaled
+        more, values = self._encoder.row(prompt)
+        return (*columns, *(len(scaled) + column for column in more)), (*scaled, *values)

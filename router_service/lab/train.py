@@ -1,0 +1,99 @@
+"""A router file from one's own traffic, with the evidence for it."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import floor, inf
+
+from router_service.domain.classifier import LearnedWeights
+from router_service.lab.calibration import Threshold, calibrate
+from router_service.lab.curves import Curve, curve
+from router_service.lab.learning import learn
+from router_service.lab.outcomes import OutcomesError, Pair
+from router_service.routing.excerpt import Excerpt, excerpt
+from router_service.routing.learned import Learned
+
+_HELD_OUT = 30
+"""Percent of the prompts that are judged by, and not learned from."""
+
+_FEWEST = 100
+_MANY = 3000
+_PENALTY_OF_FEW, _PENALTY_OF_MANY = 6.0, 16.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """Weights whose `complex_from` keeps the promise, and what the prompts that were held out say of them.
+
+    `evidence` is `None` where the strong model is no better on these. `by_length` is the curve of prompt length alone.
+    """
+
+    weights: LearnedWeights
+    learned_from: int
+    held_out: int
+    threshold: Threshold
+    evidence: Curve | None
+    by_length: Curve | None
+
+
+def train(pair: Pair, *, keep: float, confidence: float) -> Trained:
+    """Learn from about 70% of the prompts; the rest set the threshold. Which are which depends on their text alone.
+
+    Raises `OutcomesError` where there are too few.
+    """
+    if len(pair.prompts) < _FEWEST:
+        raise OutcomesError(f"{len(pair.prompts)} prompts are too few to learn from; at least {_FEWEST} are needed")
+    said = [excerpt(prompt) for prompt in pair.prompts]
+    held = [one for one, prompt in enumerate(pair.prompts) if zlib.crc32(prompt.encode()) % 100 < _HELD_OUT]
+    out = set(held)
+    known = [one for one in range(len(said)) if one not in out]
+    gains = pair.gains
+    penalty = _PENALTY_OF_MANY if len(known) > _MANY else _PENALTY_OF_FEW
+    weights = learn([said[one] for one in known], [gains[one] for one in known], penalty=penalty)
+    model = Learned(weights)
+    found = calibrated(pair, model.score, said, held, keep=keep, confidence=confidence)
+    hard = as_setting(found.threshold)
+    held_gains = [gains[one] for one in held]
+    return Trained(
+        weights=replace(weights, complex_from=hard, moderate_from=min(weights.moderate_from, hard)),
+        learned_from=len(known),
+        held_out=len(held),
+        threshold=found,
+        evidence=_curve([model.gain(said[one]) for one in held], held_gains),
+        by_length=_curve([said[one].length for one in held], held_gains),
+    )
+
+
+def calibrated(
+    pair: Pair,
+    score: Callable[[Excerpt], float],
+    said: Sequence[Excerpt],
+    among: Sequence[int],
+    *,
+    keep: float,
+    confidence: float,
+) -> Threshold:
+    """The threshold for some of the pair's prompts. Raises `OutcomesError` where they are too few for a promise."""
+    try:
+        return calibrate(
+            [score(said[one]) for one in among],
+            [pair.weak_scores[one] for one in among],
+            [pair.strong_scores[one] for one in among],
+            keep=keep,
+            confidence=confidence,
+        )
+    except ValueError as exc:
+        raise OutcomesError(str(exc)) from exc
+
+
+def as_setting(threshold: float) -> float:
+    """A threshold as a score from 0 to 1 with four digits, rounded so that no call fewer goes to the strong model."""
+    if threshold in (inf, -inf):
+        return 1.0 if threshold > 0 else 0.0
+    return max(0.0, min(1.0, floor(threshold * 10_000) / 10_000))
+
+
+def _curve(scores: Sequence[float], gains: Sequence[float]) -> Curve | None:
+    return curve(scores, gains) if sum(gains) > 0 else None

@@ -1,0 +1,87 @@
+"""The commands train and calibrate, and a policy that names what they made."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from router_service.cli.main import app
+
+SYNTHETIC = Path(__file__).parents[1] / "unit" / "lab" / "synthetic.jsonl"
+HARD = "Prove what remains of 60 when 7 is taken away, then state the sum of 60 and 7."
+POLICY = """
+providers: {{openai: {{api_key: "sk-test"}}}}
+models: {{small: {{provider: openai, context_window: 8000}}, large: {{provider: openai, context_window: 8000}}}}
+policies:
+  default:
+    classifier: {classifier}
+    rules:
+      - {{name: hard, when: {{complexity: complex}}, use: large}}
+      - {{name: rest, use: small}}
+"""
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(one) for one in arguments])
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    trained = run("train", SYNTHETIC, "--out", tmp_path / "own.json", "--keep", 0.97, "--confidence", 0.9)
+    assert trained.exit_code == 0, trained.output
+    assert "APGR" in trained.output
+    file = tmp_path / "router.yaml"
+    file.write_text(POLICY.format(classifier="{use: own.json, complex_from: 0.6}"))
+    return file
+
+
+def test_a_policy_names_what_was_trained_and_explain_shows_why(policy: Path) -> None:
+    hard = run("explain", HARD, "--config", policy)
+    assert "complex (learned, score 0." in hard.output
+    assert "complexity  own.json: its score" in hard.output
+    assert re.search(r"; by [^+-]+ [+-]0\.\d\d, ", hard.output)
+    assert "1. large" in hard.output
+    easy = run("explain", "Add 4 and 5.", "--config", policy)
+    assert "1. small" in easy.output
+
+
+def test_what_calibrate_prints_is_a_setting_of_the_policy(tmp_path: Path) -> None:
+    found = run("calibrate", SYNTHETIC, "--classifier", "heuristic", "--keep", 0.8)
+    assert found.exit_code == 0, found.output
+    file = tmp_path / "router.yaml"
+    file.write_text(POLICY.format(classifier=found.output.strip().rpartition("classifier: ")[2]))
+    checked = run("check", file)
+    assert checked.exit_code == 0, checked.output
+
+
+@pytest.mark.parametrize(
+    ("classifier", "told"),
+    [
+        ("missing.json", "cannot read missing.json"),
+        ("broken.json", "broken.json is no router file"),
+        ("llm", "no model can be asked for complexity yet"),
+        ("{use: learned, band: [0.6, 0.4], then: heuristic}", "the band is no range of scores"),
+        ("{use: learned, band: [0.4, 0.6]}", "`band` and `then` come together"),
+        ("{use: learned, moderate_from: 0.9, complex_from: 0.1}", "`moderate_from` is above `complex_from`"),
+    ],
+)
+def test_a_classifier_that_cannot_be_is_reported_with_its_place(tmp_path: Path, classifier: str, told: str) -> None:
+    (tmp_path / "broken.json").write_text('{"format": 1}')
+    file = tmp_path / "router.yaml"
+    file.write_text(POLICY.format(classifier=classifier))
+    checked = run("check", file)
+    assert checked.exit_code == 1
+    assert told in checked.output
+    assert f"{file}:6:" in checked.output
+
+
+def test_results_that_cannot_be_read_end_the_command_with_a_word(tmp_path: Path) -> None:
+    assert "Cannot read" in run("train", tmp_path / "nothing.jsonl").output
+    few = tmp_path / "few.jsonl"
+    few.write_text(json.dumps({"prompt": "p", "outcomes": {"a": 1, "b": 0}}) + "\n")
+    assert run("calibrate", few).exit_code == 2
