@@ -11,7 +11,7 @@ PYTHON ?= python3
 STUBS := clients/python/llmrouter/v1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help install system-deps demo run test lint types gen check-gen bench escalations chaos roll soak soak-short chaos-state fuzz lock buf clean
+.PHONY: help install system-deps demo run test lint types gen check-gen bench eval-routing escalations chaos roll soak soak-short chaos-state fuzz lock buf clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ check-gen: gen ## Fail if the committed stubs are stale
 
 bench: install ## Measure CPU per call beside a bare grpc.aio echo (about a minute)
 	$(BIN)/python -m benchmarks.bench
+
+eval-routing: install ## Measure classifiers, gates and thresholds on public results (minutes; DATA=folder, or FILE=own.jsonl)
+	$(BIN)/python -m benchmarks.routing $(if $(FILE),--data $(FILE),$(DATA))
 
 roll: install ## Restart replicas by SIGTERM and kill -9 under load (about eight minutes; RESTARTS=n)
 	$(BIN)/python -m benchmarks.roll $(if $(RESTARTS),--restarts $(RESTARTS))

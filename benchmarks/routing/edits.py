@@ -1,0 +1,36 @@
+"""Edits that leave a prompt's difficulty alone: its case, a typo, a word of politeness."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from random import Random
+
+_WORD = re.compile(r"[^\W\d_]{5,}")
+_BEFORE = ("Please help me with this: ", "Hi! ", "Hello, could you please answer this? ", "Quick question: ")
+_AFTER = (" Thanks!", " Thank you in advance.", " Please.", "")
+_CHARACTERS_PER_TYPO = 200
+
+
+def _typo(text: str, draw: Random) -> str:
+    """Two neighbouring letters swapped within a word, once for each 200 characters, at least once."""
+    for _ in range(1 + len(text) // _CHARACTERS_PER_TYPO):
+        words = list(_WORD.finditer(text))
+        if not words:
+            break
+        word = draw.choice(words)
+        at = draw.randrange(word.start(), word.end() - 1)
+        text = f"{text[:at]}{text[at + 1]}{text[at]}{text[at + 2 :]}"
+    return text
+
+
+def _filler(text: str, draw: Random) -> str:
+    return f"{draw.choice(_BEFORE)}{text}{draw.choice(_AFTER)}"
+
+
+EDITS: Mapping[str, Callable[[str, Random], str]] = {
+    "lower case": lambda text, _: text.lower(),
+    "upper case": lambda text, _: text.upper(),
+    "typos": _typo,
+    "filler": _filler,
+}
