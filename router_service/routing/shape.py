@@ -14,7 +14,7 @@ SHAPE = (
 )  # fmt: skip
 """What is counted, in the order in which `shape_of` says it."""
 
-_NUMBER = re.compile(r"\d+")
+_NUMBER = re.compile("[0-9]+")
 _DIGITS, _SIGNS = "0123456789", "-+*/=^<>\\$(){}"
 _LETTERS, _AFTER_LETTER = frozenset("abcdefghij"), frozenset(".)")
 
