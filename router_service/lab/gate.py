@@ -1,4 +1,5 @@
-"""A gate that is learned: from what a cheap model's answers show of themselves, how much asking again would gain.
+"""A gate that is learned: from what a cheap model's answers show of themselves, and what the gates without a model make
+of them, how much asking again would gain.
 
 With the prompt beside the answer it does the work of a pre-router as well.
 """
@@ -7,13 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from router_service.domain.call import Call, Caller
+from router_service.domain.chat import Chat, FinishReason, Message, Role, TextPart
 from router_service.lab.answers import figures_of
 from router_service.lab.learning import Encoder, Row, deviation, dot, ridge
+from router_service.quality.arithmetic import Arithmetic
+from router_service.quality.given import GivenAnswer, Judge
+from router_service.quality.shape import NotRepetitive
+from router_service.quality.wording import NotHedging, NotRefusal
 from router_service.routing.excerpt import Excerpt
 
 _PENALTY = 3.0
 _SCALE = 0.15
 _FURTHEST = 4.0
+_GATES: tuple[Judge, ...] = (Arithmetic(), NotHedging(), NotRefusal(), NotRepetitive())
 
 
 class LearnedGate:
@@ -23,7 +31,7 @@ class LearnedGate:
         self, prompts: Sequence[Excerpt], answers: Sequence[str], gains: Sequence[float], *, with_prompt: bool
     ) -> None:
         self._encoder = Encoder(prompts) if with_prompt else None
-        figures = [figures_of(prompt.text, answer) for prompt, answer in zip(prompts, answers, strict=True)]
+        figures = [_figures(prompt.text, answer) for prompt, answer in zip(prompts, answers, strict=True)]
         self._scale = [(sum(one) / len(one), deviation(one) or 1.0) for one in zip(*figures, strict=True)]
         rows = [self._row(*one) for one in zip(prompts, figures, strict=True)]
         width = len(self._scale) + (self._encoder.width if self._encoder else 0)
@@ -31,7 +39,7 @@ class LearnedGate:
 
     def gain(self, prompt: Excerpt, answer: str) -> float:
         """What the strong model is expected to gain over this answer, beyond the average."""
-        return dot(self._row(prompt, figures_of(prompt.text, answer)), self._weights)
+        return dot(self._row(prompt, _figures(prompt.text, answer)), self._weights)
 
     def _row(self, prompt: Excerpt, figures: Sequence[float]) -> Row:
         scaled = tuple(
@@ -43,3 +51,11 @@ class LearnedGate:
             return columns, scaled
         more, values = self._encoder.row(prompt)
         return (*columns, *(len(scaled) + column for column in more)), (*scaled, *values)
+
+
+def _figures(question: str, answer: str) -> tuple[float, ...]:
+    """What the answer shows, then the score of each gate."""
+    chat = Chat(messages=(Message(role=Role.USER, parts=(TextPart(question),)),))
+    call = Call(request_id="", tenant="", caller=Caller(), chat=chat)
+    given = GivenAnswer(text=answer, finish_reason=FinishReason.STOP)
+    return (*figures_of(question, answer), *(gate.judge(call, given).score for gate in _GATES))
