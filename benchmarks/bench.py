@@ -178,11 +178,11 @@ async def measure(rows: list[tuple[Row, int, Load]], seconds: float) -> None:
             row.calls_per_second.append(calls / took)
 
 
-def router(stack: ExitStack, folder: Path, name: str, **values: str) -> tuple[int, str]:
-    """Start a router with the benchmark's configuration."""
+def router(stack: ExitStack, folder: Path, name: str, *, records: bool = True, **values: str) -> tuple[int, str]:
+    """Start a router with the benchmark's configuration; one that `records` keeps a ledger in SQLite."""
     file = folder / f"{name}.yaml"
     file.write_text(CONFIGURATION.format(**values))
-    ledger = f"LLMROUTER_LEDGER={folder / name}"
+    ledger = f"LLMROUTER_LEDGER={folder / name if records else ''}"
     command = ("env", ledger, sys.executable, "-m", "router_service", "serve", "--config", str(file))
     return stack.enter_context(process(*command, ready=_serving))
 
@@ -211,16 +211,19 @@ async def bench(seconds: float) -> dict[str, object]:
         base = {"sink": sink, "upstream": upstream, "stream_upstream": "true"}
         some = router(stack, folder, "some", ratio="0.1", **base)
         every = router(stack, folder, "every", ratio="1.0", **base)
+        unrecorded = router(stack, folder, "unrecorded", records=False, ratio="0.1", **base)
         whole = router(stack, folder, "whole", ratio="0.1", **{**base, "stream_upstream": "false"})
         run_on(cpus.others)
         rows = [
             (Row("bare grpc.aio echo", "unary"), *echo),
             (Row("router, traces kept at 10%", "unary"), *some),
             (Row("router, traces kept at 100%", "unary"), *every),
+            (Row("router, 10%, without a ledger", "unary"), *unrecorded),
             (Row("router, 10%, whole answers upstream", "unary"), *whole),
             (Row("bare grpc.aio echo, 64 messages", "stream"), *echo),
             (Row("router, 64 chunks together, traces at 10%", "stream"), *some),
             (Row("router, 64 chunks together, traces at 100%", "stream"), *every),
+            (Row("router, 64 chunks, 10%, without a ledger", "stream"), *unrecorded),
         ]
         await measure([(row, pid, Load(address)) for row, pid, address in rows], seconds)
     return report([row for row, _, _ in rows])
