@@ -12,7 +12,7 @@ from router_service.administration import Administration
 from router_service.config.configuration import Configuration
 from router_service.domain.error import NotConfigured, RouterError, StateUnavailable
 from router_service.domain.identity import Identity
-from router_service.domain.limit import MeterState, Period, SettledSpend, Subject
+from router_service.domain.limit import MeterState, Period, Subject
 from router_service.domain.receipt import Receipt
 from router_service.engine.book import Book, JournalBook, NoBook
 from router_service.identity.authenticator import Authenticator, open_authenticator
@@ -178,7 +178,8 @@ class State:
         if not budgets or self._database is None:
             return
         since = min(time.time() - _LONGEST_PERIOD.get(budget.period, time.time()) for budget in budgets)
-        rows: list[SettledSpend] = await UsageReader(self._database).settled_spend(max(0.0, since))
+        held = await self.limits.limiter.held()
+        rows = await UsageReader(self._database).settled_spend(max(0.0, since), without=held)
         await self.limits.limiter.rebuild(rows)
 
     async def _raise_again(self) -> None:

@@ -6,7 +6,7 @@ Latencies are exact: the nearest rank among the rows, of calls that were answere
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -14,6 +14,8 @@ from enum import StrEnum
 from router_service.domain.limit import SettledSpend, Subject
 from router_service.storage.database import Database, Row, Value
 
+# SQLite takes a thousand and more, PostgreSQL many more.
+_IDS_AT_ONCE = 500
 _DAY_US = 86_400_000_000
 _HOUR_US = 3_600_000_000
 
@@ -120,10 +122,20 @@ class UsageReader:
         end = query.start + query.page_size
         return Usage(rows=rows[query.start : end], total=total, next_start=end if end < len(rows) else None)
 
-    async def settled_spend(self, since: float) -> list[SettledSpend]:
+    async def settled_spend(self, since: float, *, without: Collection[str] = ()) -> list[SettledSpend]:
         """What was spent on attempts that began at `since` or later (seconds since the epoch), by subject, model and
-        hour: what budgets' counters are made of anew. `at` is the hour's beginning."""
-        rows = await self._database.fetch(_SPEND, round(since * 1_000_000))
+        hour: what budgets' counters are made of anew. `at` is the hour's beginning. Attempts of the ids in `without`
+        are left out."""
+        since_us = round(since * 1_000_000)
+        spent = {row[:-1]: _number(row[-1]) for row in await self._database.fetch(_SPEND.format(only=""), since_us)}
+        left_out = sorted(without)
+        for start in range(0, len(left_out), _IDS_AT_ONCE):
+            some = left_out[start : start + _IDS_AT_ONCE]
+            marks = ", ".join(f"${number}" for number in range(2, len(some) + 2))
+            only = f"AND a.attempt_id IN ({marks})"
+            for row in await self._database.fetch(_SPEND.format(only=only), since_us, *some):
+                spent[row[:-1]] -= _number(row[-1])
+        rows = [(*place, nano_usd) for place, nano_usd in spent.items() if nano_usd]
         return [
             SettledSpend(
                 subject=Subject(tenant=row[0], key=row[1], feature=row[2], tier=row[3]),
@@ -158,6 +170,11 @@ _BOOKED = (
     "CASE WHEN status = 'unbilled' THEN 0 ELSE cost_nano_usd END "
     "FROM ledger_attempts WHERE attempt_id = $1 AND closed_by IS NOT NULL"
 )
+
+
+def _number(value: Value) -> int:
+    assert isinstance(value, int)
+    return value
 
 
 def _named(by: tuple[UsageBy, ...], key: tuple[Value, ...]) -> dict[UsageBy, str]:
@@ -287,7 +304,7 @@ _SPEND = f"""
 SELECT coalesce(o.tenant, ''), coalesce(o.key_id, ''), coalesce(o.feature, ''), coalesce(o.tier, ''), a.model,
     a.started_us / {_HOUR_US} AS hour, sum(a.cost_nano_usd)
 FROM ledger_attempts a LEFT JOIN ledger_operations o ON o.operation_id = a.operation_id
-WHERE a.started_us >= $1 AND a.cost_nano_usd IS NOT NULL
+WHERE a.started_us >= $1 AND a.cost_nano_usd IS NOT NULL {{only}}
 GROUP BY o.tenant, o.key_id, o.feature, o.tier, a.model, a.started_us / {_HOUR_US}
 ORDER BY hour, 1, 2, 3, 4, 5
 """  # noqa: S608 - names of this file only

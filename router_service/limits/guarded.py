@@ -86,6 +86,9 @@ class GuardedMeters:
     async def sweep(self) -> list[Lapse]:
         return await self._shared.sweep()
 
+    async def held(self) -> list[bytes]:
+        return await self._shared.held()
+
     async def raise_spend(self, floors: Sequence[SpendFloor]) -> None:
         await self._shared.raise_spend(floors)
 

@@ -172,6 +172,14 @@ class Limiter:
         charges = self._charges(hold.subject, hold.model, hold.tokens, hold.nano_usd)
         self._meters.settle(Settlement(hold.ident, charges, tokens, nano_usd, lapsed=True))
 
+    async def held(self) -> frozenset[str]:
+        """The ids of attempts whose reserve stands. They are no part of a rebuild, even where the ledger knows their
+        end by now: their settlement, or their sweep, is still to come. Raises `Overloaded` while away."""
+        try:
+            return frozenset(_attempt_id(note) for note in await self._meters.held())
+        except MetersAway as exc:
+            raise counters_away(()) from exc
+
     async def rebuild(self, rows: Iterable[SettledSpend]) -> None:
         """Raise the budgets' counters to what the ledger knows: the sums of the periods that hold the rows.
 
@@ -258,6 +266,10 @@ def _state(meter: Meter, reading: Reading, now: float) -> MeterState:
 def _note(attempt_id: str, subject: Subject, model: str, tokens: int, nano_usd: int) -> bytes:
     parts = [attempt_id, subject.tenant, subject.key, subject.feature, subject.tier, model, tokens, nano_usd]
     return json.dumps(parts, separators=(",", ":")).encode()
+
+
+def _attempt_id(note: bytes) -> str:
+    return str(json.loads(note)[0])
 
 
 def _lapsed(ident: str, note: bytes, taken_at: float) -> LapsedHold:

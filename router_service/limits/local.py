@@ -127,6 +127,9 @@ class LocalMeters:
                 self.settle(Settlement(ident, held.charges))
         return found
 
+    async def held(self) -> list[bytes]:
+        return [held.note for held in self._held.values() if held.note]
+
     async def raise_spend(self, floors: Sequence[SpendFloor]) -> None:
         wall = self._wall()
         for meter, number, nano_usd in floors:

@@ -150,6 +150,10 @@ class Meters(Protocol):
         """What has a note and lapsed. It stays reserved until it is settled. Raises `MetersAway`."""
         ...
 
+    async def held(self) -> list[bytes]:
+        """The notes of what is taken and not settled yet. Raises `MetersAway`."""
+        ...
+
     async def raise_spend(self, floors: Sequence[SpendFloor]) -> None:
         """Raise what budgets count as spent to at least what the ledger knows. Raises `MetersAway`."""
         ...

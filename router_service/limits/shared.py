@@ -130,6 +130,18 @@ class SharedMeters:
             lapses.append(Lapse(ident.decode(), note, int(at) / MICROSECONDS))
         return lapses
 
+    async def held(self) -> list[bytes]:
+        records: list[bytes | None] = []
+        try:
+            idents: Sequence[bytes] = await self._redis.command("ZRANGE", self._leases, 0, -1)
+            for start in range(0, len(idents), _BATCH):
+                keys = [self._records + ident.decode() for ident in idents[start : start + _BATCH]]
+                records += await self._redis.command("MGET", *keys)
+        except RedisAway as exc:
+            raise MetersAway from exc
+        notes = [record.partition(b"|")[2] for record in records if record]
+        return [note for note in notes if note]
+
     async def raise_spend(self, floors: Sequence[SpendFloor]) -> None:
         for start in range(0, len(floors), _BATCH):
             some = floors[start : start + _BATCH]

@@ -30,23 +30,57 @@ async def test_counters_are_raised_again_to_what_was_on_its_way_to_the_ledger(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(state, "_RAISE_AGAIN", (0.05,) * 100)
-    file = tmp_path / "router.yaml"
-    file.write_text(CONFIGURATION.replace("FOLDER", str(tmp_path / "ledger")))
-    kept = State(load(file, catalogue_facts, {"KEY": "sk-state"}))
+    kept = _state(tmp_path)
     await kept.start()
     try:
-        database = await open_database(f"sqlite:///{tmp_path / 'ledger' / 'ledger.db'}")
-        now = round(time.time() * 1_000_000)
         # As a dead predecessor's journal does, it arrives after the counters were made.
-        late = [opened(started_us=now), intent(started_us=now), terminal(started_us=now, cost_nano_usd=700)]
-        await SqlLedgerStore(database).add(late)
-        await database.aclose()
-        async with asyncio.timeout(10):
-            while not await _counts(kept, 700):  # noqa: ASYNC110 - nothing tells of it
-                await asyncio.sleep(0.01)
+        await _book(tmp_path, {"op-1-1": 700})
+        assert await _first_spend(kept) == 700
     finally:
         await kept.aclose()
 
 
-async def _counts(kept: State, nano_usd: int) -> bool:
-    return [one.used for one in await kept.allowances(Subject(tenant="acme"), "gpt-4o")] == [nano_usd]
+async def test_a_raise_leaves_out_attempts_whose_reserve_is_still_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "_RAISE_AGAIN", (0.05,) * 100)
+    kept = _state(tmp_path)
+    await kept.start()
+    try:
+        limiter = kept.limits.limiter
+        entry = await limiter.enter(Subject(tenant="acme"))
+        await limiter.hold(entry, model="gpt-4o", tokens=10, nano_usd=900, attempt_id="op-1-1")
+        await _book(tmp_path, {"op-1-1": 700, "op-1-2": 300})
+        assert await _first_spend(kept) == 300
+    finally:
+        await kept.aclose()
+
+
+def _state(folder: Path) -> State:
+    file = folder / "router.yaml"
+    file.write_text(CONFIGURATION.replace("FOLDER", str(folder / "ledger")))
+    return State(load(file, catalogue_facts, {"KEY": "sk-state"}))
+
+
+async def _book(folder: Path, costs: dict[str, int]) -> None:
+    """Attempts of one call that just began, by id, with what each cost in nano-USD."""
+    database = await open_database(f"sqlite:///{folder / 'ledger' / 'ledger.db'}")
+    now = round(time.time() * 1_000_000)
+    booked = [opened(started_us=now)]
+    for attempt_id, nano_usd in costs.items():
+        booked += [
+            intent(attempt_id, started_us=now),
+            terminal(attempt_id, started_us=now, cost_nano_usd=nano_usd),
+        ]
+    await SqlLedgerStore(database).add(booked)
+    await database.aclose()
+
+
+async def _first_spend(kept: State) -> int:
+    """What the budget counts as spent, in nano-USD, as soon as that is anything."""
+    async with asyncio.timeout(10):
+        while True:
+            (budget,) = await kept.allowances(Subject(tenant="acme"), "gpt-4o")
+            if budget.used > budget.reserved:
+                return budget.used - budget.reserved
+            await asyncio.sleep(0.01)

@@ -150,3 +150,8 @@ async def test_what_budgets_have_counted_is_told_by_subject_model_and_hour(reade
         SettledSpend(subject=chat, model="small", at=hour, nano_usd=10),
         SettledSpend(subject=summary, model="small", at=hour + 86_400, nano_usd=7),
     ]
+
+
+async def test_what_budgets_have_counted_leaves_out_the_attempts_it_is_told_to(reader):
+    spent = await reader.settled_spend(START - 3600, without={"a-1", "c-1", "nobody"})
+    assert [(one.model, one.nano_usd) for one in spent] == [("small", 10)]

@@ -280,6 +280,15 @@ async def test_counters_are_rebuilt_from_the_ledger_however_often(counters: Coun
         await hold(limiter, subject=Subject(tenant="other"), nano_usd=1)
 
 
+async def test_attempts_whose_reserve_stands_are_known(counters: Counters) -> None:
+    limiter = counters.limiter(budget(USD))
+    settled = await hold(limiter, nano_usd=500, attempt_id="settled")
+    await hold(limiter, nano_usd=500, attempt_id="running")
+    limiter.settle(settled, tokens=1, nano_usd=400)
+    await counters.counted()
+    assert await limiter.held() & {"settled", "running"} == {"running"}
+
+
 async def test_rebuilding_does_not_forget_what_the_ledger_does_not_know_yet(counters: Counters) -> None:
     limiter = counters.limiter(budget(USD))
     limiter.settle(await hold(limiter, nano_usd=500), tokens=1, nano_usd=500)
