@@ -6,6 +6,7 @@ Latencies are exact: the nearest rank among the rows, of calls that were answere
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -127,23 +128,25 @@ class UsageReader:
         hour: what budgets' counters are made of anew. `at` is the hour's beginning. Attempts of the ids in `without`
         are left out."""
         since_us = round(since * 1_000_000)
-        spent = {row[:-1]: _number(row[-1]) for row in await self._database.fetch(_SPEND.format(only=""), since_us)}
+        every = await self._database.fetch(_SPEND.format(only=""), since_us)
+        spent = Counter({row[:-1]: _number(row[-1]) for row in every})
         left_out = sorted(without)
         for start in range(0, len(left_out), _IDS_AT_ONCE):
             some = left_out[start : start + _IDS_AT_ONCE]
             marks = ", ".join(f"${number}" for number in range(2, len(some) + 2))
             only = f"AND a.attempt_id IN ({marks})"
             for row in await self._database.fetch(_SPEND.format(only=only), since_us, *some):
+                # One that ended after the first look was no part of it, and may be all there is of its place.
                 spent[row[:-1]] -= _number(row[-1])
-        rows = [(*place, nano_usd) for place, nano_usd in spent.items() if nano_usd]
         return [
             SettledSpend(
-                subject=Subject(tenant=row[0], key=row[1], feature=row[2], tier=row[3]),
-                model=row[4],
-                at=row[5] * 3600.0,
-                nano_usd=row[6],
+                subject=Subject(tenant=tenant, key=key, feature=feature, tier=tier),
+                model=model,
+                at=hour * 3600.0,
+                nano_usd=nano_usd,
             )
-            for row in rows
+            for (tenant, key, feature, tier, model, hour), nano_usd in spent.items()
+            if nano_usd > 0
         ]
 
     async def booked(self, attempt_id: str) -> Booked | None:
@@ -182,8 +185,7 @@ def _named(by: tuple[UsageBy, ...], key: tuple[Value, ...]) -> dict[UsageBy, str
 
 
 def _day(number: Value) -> str:
-    assert isinstance(number, int)
-    return datetime.fromtimestamp(number * 86_400, UTC).strftime("%Y-%m-%d")
+    return datetime.fromtimestamp(_number(number) * 86_400, UTC).strftime("%Y-%m-%d")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -155,3 +155,18 @@ async def test_what_budgets_have_counted_is_told_by_subject_model_and_hour(reade
 async def test_what_budgets_have_counted_leaves_out_the_attempts_it_is_told_to(reader):
     spent = await reader.settled_spend(START - 3600, without={"a-1", "c-1", "nobody"})
     assert [(one.model, one.nano_usd) for one in spent] == [("small", 10)]
+
+
+async def test_an_attempt_that_ends_while_spend_is_summed_may_be_left_out(store, database):
+    """Its place was not among the sums when they were taken."""
+
+    class Ends:
+        looks = 0
+
+        async def fetch(self, sql, *args):
+            self.looks += 1
+            if self.looks == 2:
+                await store.add([opened("a"), intent("a-1"), terminal("a-1", cost_nano_usd=5)])
+            return await database.fetch(sql, *args)
+
+    assert await UsageReader(Ends()).settled_spend(START - 3600, without={"a-1"}) == []
