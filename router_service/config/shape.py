@@ -197,6 +197,14 @@ class QuirksShape(Shape):
     echoes_prefix: bool | None = Field(
         default=None, description="The provider repeats that beginning before it goes on: it is taken away."
     )
+    logprobs_as_count: bool | None = Field(
+        default=None,
+        description="The request field `logprobs` is the number of alternatives at each token, and there is no "
+        "`top_logprobs`.",
+    )
+    most_top_logprobs: CountFromZero | None = Field(
+        default=None, description="The most alternatives at each token that the provider gives. Default: 20."
+    )
 
 
 class ProviderShape(Shape):

@@ -25,6 +25,7 @@ from router_service.domain.event import (
     Judged,
     Observer,
 )
+from router_service.domain.logprob import Logprobs
 from router_service.domain.money import Usage
 from router_service.domain.quality import Judgement, Quality
 from router_service.domain.receipt import Attempt, Receipt
@@ -195,6 +196,10 @@ class CallRun:
         if not answered.attempt.continues:
             return message
         return replace(message, parts=(TextPart(self.transcript.text),), reasoning=self.transcript.reasoning)
+
+    def logprobs_of(self, answered: Answered) -> Logprobs | None:
+        """Those of the whole answer; `None` where there are none, or the caller asked for none."""
+        return self.transcript.logprobs if answered.attempt.continues else answered.reply.logprobs
 
     def _answer_usage(self, answer: Attempt) -> Usage | None:
         """What the answer took: one prompt, and the output of every attempt that said a part of it."""

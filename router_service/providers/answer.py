@@ -17,12 +17,15 @@ from router_service.providers.chunks import (
     Chunk,
     ContentPart,
     Output,
+    ScoredChoice,
     decode_chunk,
     decode_damaged,
+    decode_scored_chunk,
     read_usage,
 )
 from router_service.providers.echo import LEAST_ECHO, PrefixEcho
 from router_service.providers.failure import stream_failure
+from router_service.providers.logprobs import LogprobReader
 from router_service.providers.opaque import OpaqueState, encode_opaque
 from router_service.providers.sse import ErrorEvent
 from router_service.providers.tool_calls import ToolCallBook
@@ -86,6 +89,8 @@ class AnswerReader:
         self._index: object = None
         may_echo = bool(request.prefix) and (echoes_prefix or len(request.prefix) >= LEAST_ECHO)
         self._echo = PrefixEcho(request.prefix) if may_echo else None
+        self._logprobs = LogprobReader(request.logprobs, reply) if request.logprobs is not None else None
+        self._decode = decode_chunk if request.logprobs is None else decode_scored_chunk
 
     @property
     def finished(self) -> bool:
@@ -96,9 +101,9 @@ class AnswerReader:
         """The output of a whole answer. Raises `UpstreamError` unless it is one, and finished."""
         try:
             try:
-                chunk = decode_chunk(body)
+                chunk = self._decode(body)
             except _UNDECODABLE:
-                chunk = decode_damaged(body)
+                chunk = decode_damaged(body, self._decode)
         except (msgspec.DecodeError, RecursionError) as error:
             raise self._unreadable(body) from error
         try:
@@ -112,7 +117,7 @@ class AnswerReader:
 
     def read_events(self, events: list[bytes]) -> bool:
         """Read the events of one piece of a stream; true once `[DONE]` was among them. Raises `UpstreamError`."""
-        named = self._named
+        named, decode = self._named, self._decode
         event = b""
         try:
             for event in events:
@@ -124,9 +129,9 @@ class AnswerReader:
                 if event.isspace():
                     continue
                 try:
-                    chunk = decode_chunk(event)
+                    chunk = decode(event)
                 except _UNDECODABLE:
-                    chunk = decode_damaged(event)
+                    chunk = decode_damaged(event, decode)
                 if named and (text := chunk.text_alone) is not None:
                     if text:
                         self._add_text(text, is_reasoning=False)
@@ -142,6 +147,8 @@ class AnswerReader:
         self._flush_text()
         deltas, self._deltas = self._deltas, []
         if deltas:
+            if self._logprobs is not None and (logprobs := self._logprobs.take()) is not None:
+                deltas.append(logprobs)
             self._reply.add(deltas)
         return deltas
 
@@ -158,8 +165,8 @@ class AnswerReader:
 
     @property
     def _named(self) -> bool:
-        """Whether the answer's id and model are known."""
-        return bool(self._reply.response_id and self._reply.response_model)
+        """Whether the answer's id and model are known, so that of most chunks only the text is left to read."""
+        return bool(self._reply.response_id and self._reply.response_model) and self._logprobs is None
 
     @property
     def _has_output(self) -> bool:
@@ -201,6 +208,8 @@ class AnswerReader:
                 output = choice.message
             if output is not None:
                 self._read_output(output)
+                if self._logprobs is not None and isinstance(choice, ScoredChoice):
+                    self._read_logprobs(self._logprobs, choice, output)
             if choice.finish_reason:
                 self._read_finish(choice)
 
@@ -231,6 +240,13 @@ class AnswerReader:
                 self._deltas.append(delta)
                 if call.extra_content is not NOTHING:
                     self._keep(call.extra_content, delta.index)
+
+    def _read_logprobs(self, reader: LogprobReader, choice: ScoredChoice, output: Output) -> None:
+        """Those of text: thinking has none, nor has what is not said because it repeats the prefix."""
+        text = output.content or output.refusal
+        thinks_only = not text and bool(output.reasoning_content or output.reasoning)
+        if not thinks_only and (self._echo is None or self._has_answer):
+            reader.read(choice.logprobs, text if isinstance(text, str) else "")
 
     def _read_part(self, part: ContentPart) -> None:
         if isinstance(part.thinking, str):
