@@ -58,7 +58,8 @@ class CallRun:
 
     `transcript` is what the caller of a stream sees. `attempts` are those that ended, in the order of their ends.
     `deadline` is on the monotonic clock. While it is `holding`, output is kept from the caller until gates have judged
-    it; `judgements` are theirs.
+    it; `judgements` are theirs. `refuse_logprobs` are the deployments, by id, that refused to be asked for
+    log-probabilities.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class CallRun:
         self.transcript = Transcript()
         self.judgements: list[Judgement] = []
         self.holding = False
+        self.refuse_logprobs: set[str] = set()
         self.first_output_at: float | None = None
         self.started_at = clock.wall()
         self._began = clock.monotonic()

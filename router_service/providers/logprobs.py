@@ -23,7 +23,8 @@ _MOST_SHOWN_BYTES = 2 * 1024 * 1024
 _BYTES_OF_A_TOKEN = 20
 # What is read at once. Every piece of JSON becomes an object many times its size.
 _MOST_RAW_BYTES = 4 * 1024 * 1024
-_MOST_MARGINS = 65_536
+# About as much of an answer as gates read of its text.
+_MOST_MARGINS = 8192
 _LONGEST_TOKEN = 256
 _MOST_TOP = 32
 # A probability of one may be calculated as a little more.
