@@ -50,6 +50,7 @@ policies:
     rules: [{use: silent}]
   continuing:
     recovery: continue
+    keep_answers: 1h
     rules: [{use: [weak, goes_on]}]
   restarting:
     recovery: restart
@@ -241,10 +242,13 @@ async def test_a_provider_that_refuses_what_only_a_gate_wants_is_asked_without(t
 async def test_a_continued_stream_has_those_of_both_halves_once(tmp_path):
     async with running(tmp_path) as (simulator, client, _):
         simulator.fail("weak", "cut", after_tokens=4)
-        events, text, tokens = await read(client, policy="continuing", logprobs=True)
+        options = {"policy": "continuing", "logprobs": True, "idempotency_key": "k-1"}
+        events, text, tokens = await read(client, **options)
+        kept = await client.complete(PROMPT, **options)
     assert [event.continues_attempt for event in events if isinstance(event, AttemptStarted)] == [0, 1]
     assert isinstance(events[-1], Finished)
     assert "".join(token.token for token in tokens) == text == events[-1].message.parts[0].text
+    assert list(kept.logprobs.tokens) == tokens
 
 
 async def test_a_restarted_stream_keeps_none_of_the_broken_attempt(tmp_path):
