@@ -87,6 +87,8 @@ class AnswerReader:
         self._text_is_reasoning = False
         # `n` among the caller's extra fields brings several answers.
         self._index: object = None
+        # Once the answer's id and model are known, of most chunks only the text is left to read.
+        self._reads_text_alone = False
         may_echo = bool(request.prefix) and (echoes_prefix or len(request.prefix) >= LEAST_ECHO)
         self._echo = PrefixEcho(request.prefix) if may_echo else None
         self._logprobs = LogprobReader(request.logprobs, reply) if request.logprobs is not None else None
@@ -117,7 +119,7 @@ class AnswerReader:
 
     def read_events(self, events: list[bytes]) -> bool:
         """Read the events of one piece of a stream; true once `[DONE]` was among them. Raises `UpstreamError`."""
-        named, decode = self._named, self._decode
+        text_alone, decode = self._reads_text_alone, self._decode
         event = b""
         try:
             for event in events:
@@ -132,12 +134,12 @@ class AnswerReader:
                     chunk = decode(event)
                 except _UNDECODABLE:
                     chunk = decode_damaged(event, decode)
-                if named and (text := chunk.text_alone) is not None:
+                if text_alone and (text := chunk.text_alone) is not None:
                     if text:
                         self._add_text(text, is_reasoning=False)
                 else:
                     self._read(chunk, event)
-                    named = self._named
+                    text_alone = self._reads_text_alone
         except (msgspec.DecodeError, RecursionError) as error:
             raise self._unreadable(event) from error
         return False
@@ -162,11 +164,6 @@ class AnswerReader:
         raise UpstreamError(
             UpstreamFault.TRUNCATED, f"{self._provider} ended the answer without saying why: it may be cut off."
         )
-
-    @property
-    def _named(self) -> bool:
-        """Whether the answer's id and model are known, so that of most chunks only the text is left to read."""
-        return bool(self._reply.response_id and self._reply.response_model) and self._logprobs is None
 
     @property
     def _has_output(self) -> bool:
@@ -198,6 +195,7 @@ class AnswerReader:
             reply.response_id = str(chunk.id)[:_LONGEST_NAME]
         if not reply.response_model and isinstance(chunk.model, str):
             reply.response_model = chunk.model[:_LONGEST_NAME]
+        self._reads_text_alone = bool(reply.response_id and reply.response_model) and self._logprobs is None
         self._read_usage(chunk)
         if chunk.choices and self._index is None:
             self._index = 0 if self._has_output else _first_index(chunk.choices)
