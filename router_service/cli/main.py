@@ -25,6 +25,7 @@ for command in (
     calls.route,
     calls.complete,
     calls.receipt,
+    calls.feedback,
     calls.models,
     usage.usage,
     usage.export,
