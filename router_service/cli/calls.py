@@ -16,7 +16,7 @@ from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message as Proto
 
 from llmrouter import Client, RouterError
-from llmrouter.options import FeedbackOptions, RouteOptions
+from llmrouter.options import RouteOptions
 from llmrouter.v1.chat_pb2 import FinishReason
 from llmrouter.v1.decision_pb2 import Decision
 from llmrouter.v1.router_service_pb2 import CompleteResponse, ListModelsResponse
@@ -108,9 +108,17 @@ def feedback(
     """Say what somebody made of the answer of an earlier call."""
     if thumbs is None and score is None and not (label or comment):
         end("Give --thumbs, --score, --label or --comment.", MISUSED)
-    given: FeedbackOptions = {"score": score, "label": label, "comment": comment, "author": author}
     with _client(address, ca_file) as client:
-        judged = client.record_feedback(request_id, thumbs=thumbs, source=source, timeout=10.0, **given)
+        judged = client.record_feedback(
+            request_id,
+            thumbs=thumbs,
+            score=score,
+            label=label,
+            comment=comment,
+            source=source,
+            author=author,
+            timeout=10.0,
+        )
     print(f"kept: feedback on {judged.model or 'a call without an answer'}")
 
 

@@ -20,18 +20,18 @@ def feedback_request(request_id: str, options: FeedbackOptions) -> RecordFeedbac
         request_id=request_id,
         feedback=Feedback(
             score=options.get("score"),
-            thumbs=_number("thumbs", options.get("thumbs"), _THUMBS),
+            thumbs=_number("thumbs", options.get("thumbs"), Thumbs.THUMBS_UNSPECIFIED, _THUMBS),
             label=options.get("label") or "",
             comment=options.get("comment") or "",
-            source=_number("source", options.get("source"), _SOURCES),
+            source=_number("source", options.get("source"), FeedbackSource.FEEDBACK_SOURCE_UNSPECIFIED, _SOURCES),
             author=options.get("author") or "",
         ),
     )
 
 
-def _number(option: str, name: str | None, known: dict[str, NumberT]) -> NumberT | None:
+def _number(option: str, name: str | None, unset: NumberT, known: dict[str, NumberT]) -> NumberT:
     if name is None:
-        return None
+        return unset
     if name not in known:
         raise ValueError(f"There is no {option} {name!r}: it is one of {', '.join(known)}")
     return known[name]
