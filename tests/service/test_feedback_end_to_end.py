@@ -147,9 +147,10 @@ async def test_a_call_that_failed_can_be_judged_too(tmp_path: Path) -> None:
 async def test_without_a_ledger_feedback_says_what_to_configure(tmp_path: Path) -> None:
     async with running(tmp_path) as router:
         await router.client().complete("Hello", request_id="call-1")
-        code, reason, status = await refused(router.stub.RecordFeedback(up("call-1")))
-    assert (code, reason) == (grpc.StatusCode.FAILED_PRECONDITION, "NOT_CONFIGURED")
-    assert "`ledger`" in status.message
+        for request_id in ("call-1", "unknown"):
+            code, reason, status = await refused(router.stub.RecordFeedback(up(request_id)))
+            assert (code, reason) == (grpc.StatusCode.FAILED_PRECONDITION, "NOT_CONFIGURED")
+            assert "`ledger`" in status.message
 
 
 async def test_the_command_gives_feedback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,7 @@ async def test_what_was_erased_stays_away_also_where_a_journal_brings_it_later(
     assert [row[0] for row in rows] == ["new", "theirs"]
     assert [row[3:] for row in await given(database)] == [(0.5, "", "", "")] * 2
     assert await erase(database, "acme", START + 50) == Erased(texts=0, comments=0)
-    await store.add([text("late")])
+    await store.add([text("late", started_us=START_US + 70_000_000)])
     assert len(await database.fetch("SELECT 1 FROM ledger_texts")) == 2
 
 
@@ -126,9 +126,10 @@ async def judged(store: SqlLedgerStore, database: Database) -> Database:
             *(opened("b"), closed("b", **SMALL), text("b", prompt=prompt("Why?"))),
             *(opened("c", feature="summary"), text("c", prompt=prompt("How?"))),
             terminal("c-1", **SMALL),
-            terminal("c-2", number=2, reason="escalation"),
+            terminal("c-2", number=2, model="other", outcome="error"),
+            terminal("c-3", number=3, reason="escalation"),
             closed("c"),
-            *(opened("d"), terminal("d-1", **SMALL, outcome="error"), terminal("d-2", reason="fallback"), closed("d")),
+            *(opened("d"), terminal("d-1", **SMALL), terminal("d-2", reason="fallback"), closed("d")),
             *(opened("failed"), intent("failed-1"), closed("failed", status="UNAVAILABLE", model="")),
             text("failed", prompt=prompt("Never?")),
         ]
@@ -162,11 +163,11 @@ async def test_recorded_feedback_is_what_was_made_of_each_models_answer(
 
 async def test_prompts_may_be_given_by_request_id_and_feedback_be_chosen(judged: Database) -> None:
     found = await recorded_feedback(judged, ALL, {"req-d": "When?", "req-b": "What for?"})
-    assert [(one.prompt, dict(one.scores)) for one in by_prompt(found)] == [
-        ("How?", {"gpt": 0.75}),
-        ("What for?", {"small": 0.0}),
-        ("When?", {"gpt": 1.0}),
-        ("Why?", {"gpt": 0.5}),
+    assert by_prompt(found) == [
+        HOW,
+        JudgedPrompt(prompt="What for?", scores={"small": 0.0}),
+        JudgedPrompt(prompt="When?", scores={"gpt": 1.0}),
+        JudgedPrompt(prompt="Why?", scores={"gpt": 0.5}),
     ]
     by_users = Choice(since=ALL.since, until=ALL.until, feature="chat", sources=[FeedbackSource.USER])
     [one] = (await recorded_feedback(judged, by_users)).prompts

@@ -39,7 +39,7 @@ def area(rows: list[Outcome], learned: Learned) -> float:
     return curve([learned.gain(excerpt(row.prompt)) for row in rows], gains).apgr
 
 
-@pytest.mark.parametrize(("small_of_hard", "small_of_easy"), [(0.5, 0.5), (0.3, 0.7)])
+@pytest.mark.parametrize(("small_of_hard", "small_of_easy"), [(0.5, 0.5), (0.3, 0.7), (0.8, 0.2)])
 def test_one_sided_feedback_tells_hard_prompts_from_easy_ones(
     rows: list[Outcome], small_of_hard: float, small_of_easy: float
 ) -> None:
