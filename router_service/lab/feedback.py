@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from router_service.domain.feedback import FeedbackSource, Thumbs
-from router_service.lab.outcomes import Outcome, OutcomesError
+from router_service.lab.outcomes import Outcome, read_lines
 from router_service.storage.database import Database, Row
 
 _PAGE = 2_000
@@ -125,18 +125,10 @@ def read_prompts(path: Path) -> dict[str, str]:
 
     A prompt may be a list of messages too. Raises `OutcomesError`, and `OSError` where the file cannot be read.
     """
-    decoder = msgspec.json.Decoder(_Line)
-    found: dict[str, str] = {}
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                read = decoder.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-                raise OutcomesError(f'{path}:{number}: {exc}. Write {{"request_id": "...", "prompt": "..."}}') from exc
-            found[read.request_id] = read.prompt if isinstance(read.prompt, str) else _last_said(read.prompt)
-    return found
+    return {
+        read.request_id: read.prompt if isinstance(read.prompt, str) else _last_said(read.prompt)
+        for read in read_lines(path, _Line, '{"request_id": "...", "prompt": "..."}')
+    }
 
 
 def _add(calls: dict[str, _JudgedCall], row: Row, choice: Choice, prompts: Mapping[str, str] | None) -> None:
