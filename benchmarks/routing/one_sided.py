@@ -2,8 +2,8 @@
 
 python -m benchmarks.routing.one_sided FOLDER
 
-A router is learned from half of the prompts or fewer, as if each had been answered by one model, chosen in several
-ways, and judged by the APGR on the other half; mean of three splits.
+A router is learned from 1,500 prompts as if each had been answered by one model, chosen in several ways, and judged by
+the APGR on half of all prompts, none of which is among them; mean of three splits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from router_service.lab.outcomes import Outcome
 from router_service.routing.excerpt import excerpt
 from router_service.routing.learned import Learned
 
-_SIZES = (1_500, 5_000)
+_SIZE = 1_500
 _SPLITS = 3
 
 Who = Callable[[random.Random, bool], str]
@@ -36,18 +36,17 @@ _ONE_ANSWERS: dict[str, Who] = {
 
 
 def main(folder: Path) -> None:
-    """Print a line for each way and number of prompts."""
+    """Print a line for each way."""
     rows = list({row.prompt: row for row in evaluation_sets(folder)["MMLU"]}.values())
-    for size in _SIZES:
-        for way in ("both models", *_ONE_ANSWERS):
-            areas = [_area(rows, size, way, seed) for seed in range(_SPLITS)]
-            print(f"{size:5,} prompts, {way}: APGR {sum(areas) / len(areas):.3f}", flush=True)
+    for way in ("both models", *_ONE_ANSWERS):
+        areas = [_area(rows, way, seed) for seed in range(_SPLITS)]
+        print(f"{way}: APGR {sum(areas) / len(areas):.3f}", flush=True)
 
 
-def _area(rows: Sequence[Outcome], size: int, way: str, seed: int) -> float:
+def _area(rows: Sequence[Outcome], way: str, seed: int) -> float:
     draw = random.Random(seed)
     shuffled = draw.sample(rows, len(rows))
-    learned_from, judged_by = shuffled[:size], shuffled[len(rows) // 2 :]
+    learned_from, judged_by = shuffled[:_SIZE], shuffled[len(rows) // 2 :]
     found = train_on_feedback(list(_seen(learned_from, way, draw)), WEAK, STRONG, keep=0.98, confidence=0.95)
     model = Learned(found.weights)
     gains = [row.outcomes[STRONG] - row.outcomes[WEAK] for row in judged_by]

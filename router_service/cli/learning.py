@@ -73,7 +73,7 @@ def train(
 def _train_on_feedback(
     ledger: RecordedOptions, out: Path, weak: str, strong: str, keep: float, confidence: float
 ) -> None:
-    from router_service.lab.one_sided import FEWEST_PAIRS, train_on_feedback  # noqa: PLC0415
+    from router_service.lab.one_sided import FEWEST_PAIRS, UNLIKE, train_on_feedback  # noqa: PLC0415
     from router_service.lab.outcomes import OutcomesError  # noqa: PLC0415
 
     try:
@@ -88,6 +88,11 @@ def _train_on_feedback(
     )
     for fit in (found.weak, found.strong):
         print(_fitted(fit))
+    if found.told_apart is not None and found.told_apart >= UNLIKE:
+        print(
+            f"note: {weak} and {strong} answered different kinds of prompts (told apart {found.told_apart:.0%} of the "
+            "time, 50% by chance), so that much of this is guessed: have a share of the calls go to either by lot"
+        )
     if found.threshold is not None:
         _promise(found.threshold, strong, keep, confidence)
     else:

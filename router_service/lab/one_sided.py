@@ -1,9 +1,10 @@
 """Learns a router from feedback that is one-sided: most prompts were answered by one of the two models only.
 
-One regression for each model predicts the score that its answer gets, from the prompts it answered. Where a prompt
-lacks one model's score, that prediction stands in for it (the X-learner: Künzel et al., PNAS 116, 2019); where both are
-known nothing is predicted. The router is learned from the gains that come out. That is right as far as the prompt tells
-all that decided who answered it and who said something of it; what else decided remains as an error that nobody sees.
+One regression for each model predicts the score that its answer gets, from the prompts it answered. The gain on a
+prompt is the strong model's predicted score less the weak one's; where both scores are known, theirs. The router is
+learned from these gains. That is right as far as the prompt tells all that decided who answered it and who said
+something of it; what else decided remains as an error that nobody sees. Filling in only the score that lacks (the
+X-learner), and weighting by who answers (the R-learner and the doubly robust one), came out no better on MMLU.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ FEWEST = 100
 FEWEST_PAIRS = 30
 """Pairs that a promise takes."""
 
+UNLIKE = 0.65
+"""From so often right on, guesses at who answered say that the two models answered different kinds of prompts."""
+
 _WORST = 0.0
 
 
@@ -48,7 +52,8 @@ class Fit:
 class TrainedOnFeedback:
     """Weights, and what is known of them. `both` counts the prompts of which both scores are known, `pairs` those of
     them that were held out and where both are feedback. With fewer than 30 pairs nothing is promised: `threshold` is
-    `None`, and the weights' thresholds are shares of the prompts."""
+    `None`, and the weights' thresholds are shares of the prompts. `told_apart` says how often, of a held-out prompt of
+    either model, it is guessed right from the prompts which was whose: 0.5 by chance, `None` without any."""
 
     weights: LearnedWeights
     weak: Fit
@@ -57,6 +62,7 @@ class TrainedOnFeedback:
     both: int
     pairs: int
     threshold: Threshold | None
+    told_apart: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +90,9 @@ def train_on_feedback(
     weak_model = _Scorer([one.said for one in learned_from], [one.weak for one in learned_from])
     strong_model = _Scorer([one.said for one in learned_from], [one.strong for one in learned_from])
     gains = [
-        (strong_model.score(one.said) if one.strong is None else one.strong)
-        - (weak_model.score(one.said) if one.weak is None else one.weak)
+        strong_model.score(one.said) - weak_model.score(one.said)
+        if one.weak is None or one.strong is None
+        else one.strong - one.weak
         for one in learned_from
     ]
     weights = learn([one.said for one in learned_from], gains, penalty=penalty_for(len(learned_from)))
@@ -103,7 +110,21 @@ def train_on_feedback(
         both=sum(one.weak is not None and one.strong is not None for one in [*learned_from, *judged]),
         pairs=len(pairs),
         threshold=threshold,
+        told_apart=_told_apart(learned_from, judged),
     )
+
+
+def _told_apart(learned_from: Sequence[_Prompt], judged: Sequence[_Prompt]) -> float | None:
+    """How well a prompt tells which of the models answered it, where one did: the area under the ROC curve."""
+    seen = [one for one in learned_from if (one.weak is None) != (one.strong is None)]
+    held = [one for one in judged if (one.weak is None) != (one.strong is None)]
+    if len({one.strong is None for one in seen}) < 2 or len({one.strong is None for one in held}) < 2:
+        return None
+    answered = _Scorer([one.said for one in seen], [float(one.strong is not None) for one in seen])
+    scores = [(answered.score(one.said), one.strong is not None) for one in held]
+    strong, weak = ([score for score, by in scores if by is who] for who in (True, False))
+    right = sum((one > other) + (one == other) / 2 for one in strong for other in weak)
+    return right / (len(strong) * len(weak))
 
 
 def judged_pair(prompts: Sequence[JudgedPrompt], weak: str, strong: str) -> Pair:

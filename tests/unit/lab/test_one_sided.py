@@ -10,7 +10,7 @@ import pytest
 from router_service.lab.calibration import calibrate
 from router_service.lab.curves import curve
 from router_service.lab.feedback import JudgedPrompt, read_prompts
-from router_service.lab.one_sided import judged_pair, train_on_feedback
+from router_service.lab.one_sided import UNLIKE, judged_pair, train_on_feedback
 from router_service.lab.outcomes import Outcome, OutcomesError, read_outcomes
 from router_service.routing.excerpt import excerpt
 from router_service.routing.learned import Learned
@@ -50,6 +50,8 @@ def test_one_sided_feedback_tells_hard_prompts_from_easy_ones(
     assert found.weak.prompts + found.strong.prompts == found.learned_from
     assert found.weak.held_out + found.strong.held_out == len(rows) - found.learned_from
     assert found.weak.error < found.weak.error_of_mean
+    assert found.told_apart is not None
+    assert (found.told_apart >= UNLIKE) is (small_of_hard != small_of_easy)
 
 
 def test_where_both_answers_were_judged_nothing_is_predicted_and_something_is_promised(rows: list[Outcome]) -> None:
