@@ -128,6 +128,7 @@ class Application:
             identity_of=self._state.identify,
             accounts=self._state,
             idempotency=self._state.limits.idempotency,
+            on_feedback=self._telemetry.observe_feedback,
         )
         self._server = GrpcServer(
             server,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from router_service.administration import Administration
 from router_service.config.configuration import Configuration
 from router_service.domain.error import NotConfigured, RouterError, StateUnavailable
+from router_service.domain.feedback import Feedback
 from router_service.domain.identity import Identity
 from router_service.domain.limit import MeterState, Period, Subject
 from router_service.domain.receipt import Receipt
@@ -18,8 +19,10 @@ from router_service.engine.book import Book, JournalBook, NoBook
 from router_service.identity.authenticator import Authenticator, open_authenticator
 from router_service.identity.clock import Clocks
 from router_service.ledger.audit import AuditEntry, AuditLog
+from router_service.ledger.feedback import JudgedCall, record_feedback
 from router_service.ledger.keeping import LedgerKeeper, open_ledger_database
 from router_service.ledger.receipts import recorded_receipt
+from router_service.ledger.texts import TextRecorder
 from router_service.ledger.usage import Usage, UsageQuery, UsageReader
 from router_service.limits.opening import open_limits
 from router_service.rpc.authentication import credentials_of
@@ -51,7 +54,10 @@ class State:
         )
         settings = configuration.ledger
         self._keeper = None if settings.folder is None else LedgerKeeper(settings.folder, settings)
-        self.book: Book = NoBook() if self._keeper is None else JournalBook(self._keeper.journal, settings.labels)
+        texts = None if settings.texts is None else TextRecorder(settings.texts)
+        self.book: Book = (
+            NoBook() if self._keeper is None else JournalBook(self._keeper.journal, settings.labels, texts=texts)
+        )
         self._database: Database | None = None
         self._authenticator: Authenticator | None = None
         self.administration = Administration(configuration.identity.api_keys)
@@ -112,14 +118,35 @@ class State:
     async def usage(self, query: UsageQuery) -> Usage:
         """What was used and what it cost. Raises `NotConfigured` and `StateUnavailable`."""
         if self._database is None:
-            raise NotConfigured(
-                "Nothing is recorded here: give the router a `ledger` with a folder.", metadata={"section": "ledger"}
-            )
+            raise _nothing_recorded()
         try:
             return await UsageReader(self._database).usage(query)
         except StorageError as error:
             raise StateUnavailable(
                 "The ledger's database cannot be asked now. Try again.", metadata={"state": "ledger"}
+            ) from error
+
+    def check_ledger(self) -> None:
+        """Raise `NotConfigured` where calls are not recorded, or not until the database is opened."""
+        if self._keeper is None or self._database is None:
+            raise _nothing_recorded()
+
+    async def record_feedback(self, receipt: Receipt, feedback: Feedback, *, key_id: str) -> None:
+        """Keep feedback on a call, given now by `key_id`. Raises `NotConfigured` and `StateUnavailable`."""
+        self.check_ledger()
+        assert self._database is not None
+        call = JudgedCall(
+            operation_id=receipt.operation_id,
+            request_id=receipt.request_id,
+            tenant=receipt.tenant,
+            started_at=receipt.started_at,
+        )
+        try:
+            await record_feedback(self._database, call, feedback, key_id=key_id, at=time.time())
+        except StorageError as error:
+            raise StateUnavailable(
+                "The feedback is not kept: the ledger's database cannot be written now. Give it again.",
+                metadata={"state": "ledger"},
             ) from error
 
     async def allowances(self, subject: Subject, model: str) -> Sequence[MeterState]:
@@ -217,3 +244,9 @@ class State:
         task: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type]
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _nothing_recorded() -> NotConfigured:
+    return NotConfigured(
+        "Nothing is recorded here: give the router a `ledger` with a folder.", metadata={"section": "ledger"}
+    )

@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from router_service.domain.deployment import Deployment
-from router_service.ledger.records import AttemptIntent, AttemptTerminal, OperationClosed, OperationOpened, Record
+from router_service.ledger.records import (
+    AttemptIntent,
+    AttemptTerminal,
+    OperationClosed,
+    OperationOpened,
+    Record,
+    TextRecord,
+)
 from router_service.ledger.segment import scans
 
 GPT = Deployment(id="gpt-x", model="gpt", provider="openai", upstream_name="gpt-x-0901")
@@ -30,6 +37,18 @@ def intent(attempt_id: str = "op-1-1", **changes: Any) -> AttemptIntent:
 def terminal(attempt_id: str = "op-1-1", **changes: Any) -> AttemptTerminal:
     known = {"status": "settled", "cost_status": "actual", "outcome": "success", "cost_nano_usd": 1000}
     return AttemptTerminal(attempt_id=attempt_id, **{**_attempt(attempt_id), **known, **changes})
+
+
+def text(operation_id: str = "op-1", **changes: Any) -> TextRecord:
+    known = {
+        "started_us": START_US,
+        "expires_us": START_US + 86_400_000_000,
+        "tenant": "acme",
+        "feature": "chat",
+        "prompt": '[{"role":"user","content":"Why?"}]',
+        "answer": "Because.",
+    }
+    return TextRecord(operation_id=operation_id, **{**known, **changes})
 
 
 def _attempt(attempt_id: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Commands that call a running service: route, complete, receipt, models."""
+"""Commands that call a running service: route, complete, receipt, feedback, models."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from llmrouter.v1.stream_pb2 import AttemptDiscarded, AttemptStarted, Finished, 
 from router_service.cli.ending import FAILED, MISUSED, end
 from router_service.cli.options import CallerOptions, PromptArgument, prompt_text, with_caller_options
 from router_service.cli.render import account, decision_view, models_view, receipt_view, terminal
+from router_service.domain.feedback import FeedbackSource, Thumbs
 
 Address = Annotated[str, typer.Option("--address", envvar="LLMROUTER_ADDRESS", help="host:port of the router.")]
 CaFile = Annotated[Path | None, typer.Option("--ca-file", help="PEM bundle: speak TLS and trust these authorities.")]
@@ -89,6 +90,36 @@ def receipt(
         _print_json(found)
     else:
         terminal().print(receipt_view(found))
+
+
+def feedback(
+    request_id: Annotated[str, typer.Argument(help="Of the call that is judged.")],
+    thumbs: Annotated[Thumbs | None, typer.Option(help="Good or not.")] = None,
+    score: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="From 0, useless, to 1, perfect.")] = None,
+    label: Annotated[str, typer.Option(help="A word of your own, such as wrong_language.")] = "",
+    comment: Annotated[str, typer.Option(help="In words; kept in the ledger's database alone.")] = "",
+    source: Annotated[FeedbackSource, typer.Option(help="Who judged.")] = FeedbackSource.USER,
+    author: Annotated[
+        str, typer.Option(help="Opaque id of who judged; a later feedback of the same source and author replaces it.")
+    ] = "",
+    address: Address = _DEFAULT_ADDRESS,
+    ca_file: CaFile = None,
+) -> None:
+    """Say what somebody made of the answer of an earlier call."""
+    if thumbs is None and score is None and not (label or comment):
+        end("Give --thumbs, --score, --label or --comment.", MISUSED)
+    with _client(address, ca_file) as client:
+        judged = client.record_feedback(
+            request_id,
+            thumbs=thumbs,
+            score=score,
+            label=label,
+            comment=comment,
+            source=source,
+            author=author,
+            timeout=10.0,
+        )
+    print(f"kept: feedback on {judged.model or 'a call without an answer'}")
 
 
 def models(address: Address = _DEFAULT_ADDRESS, ca_file: CaFile = None, as_json: AsJson = False) -> None:

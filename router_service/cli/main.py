@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from router_service.cli import calls, configuration, demo, keys, learning, replay, serve, usage
+from router_service.cli import calls, configuration, demo, keys, learning, replay, serve, texts, usage
 
 app = typer.Typer(
     name="llmrouter",
@@ -25,6 +25,7 @@ for command in (
     calls.route,
     calls.complete,
     calls.receipt,
+    calls.feedback,
     calls.models,
     usage.usage,
     usage.export,
@@ -34,6 +35,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(keys.app, name="keys")
+app.add_typer(texts.app, name="texts")
 
 
 @app.callback(invoke_without_command=True)

@@ -6,7 +6,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
 
@@ -33,7 +33,7 @@ ConfigFile = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallerOptions:
-    """Becomes options of every command that `with_caller_options` decorates."""
+    """Becomes options of every command that `with_caller_options` decorates. Ends it where they contradict."""
 
     feature: Annotated[str, typer.Option(help="Product feature, such as chat_reply.")] = ""
     tier: Annotated[str, typer.Option(help="The user's tier, such as free.")] = ""
@@ -47,6 +47,10 @@ class CallerOptions:
     model: Annotated[str, typer.Option(help="Override: any deployment of this model.")] = ""
     deployment: Annotated[str, typer.Option(help="Override: exactly this deployment.")] = ""
     max_output_tokens: Annotated[int, typer.Option(min=0, help="Token limit; 0 sets none.")] = 0
+
+    def __post_init__(self) -> None:
+        if self.model and self.deployment:
+            end("Give --model or --deployment, not both.", MISUSED)
 
     def for_client(self, timeout: float) -> RouteOptions:
         """As the client's keyword arguments, without what is unset; `timeout` is in seconds."""
@@ -89,33 +93,42 @@ class CallerOptions:
         )
 
 
-def with_caller_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give `command(..., caller: CallerOptions, ...)` an option for each field of `CallerOptions`."""
-    signature = inspect.signature(command, eval_str=True)
-    hints = get_type_hints(CallerOptions, include_extras=True)
+def with_options(name: str, kind: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command an option for each field of a dataclass, in place of its parameter `name` of that kind."""
+    hints = get_type_hints(kind, include_extras=True)
 
-    @functools.wraps(command)
-    def run(**given: Any) -> None:
-        caller = CallerOptions(**{option.name: given.pop(option.name) for option in fields(CallerOptions)})
-        if caller.model and caller.deployment:
-            end("Give --model or --deployment, not both.", MISUSED)
-        command(caller=caller, **given)
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command, eval_str=True)
 
-    own = [parameter for parameter in signature.parameters.values() if parameter.name != "caller"]
-    shared = [
-        inspect.Parameter(
-            option.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=[] if option.name == "label" else option.default,
-            annotation=hints[option.name],
-        )
-        for option in fields(CallerOptions)
-    ]
-    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + shared
-    del run.__wrapped__  # or typer would look at the signature beneath
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return run
+        @functools.wraps(command)
+        def run(**given: Any) -> None:
+            own = {option.name: given.pop(option.name) for option in fields(kind)}
+            command(**{name: kind(**own)}, **given)
+
+        own = [parameter for parameter in signature.parameters.values() if parameter.name != name]
+        shared = [
+            inspect.Parameter(
+                option.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=_default(option),
+                annotation=hints[option.name],
+            )
+            for option in fields(kind)
+        ]
+        parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + shared
+        del run.__wrapped__  # or typer would look at the signature beneath
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return run
+
+    return decorate
+
+
+def _default(option: Field[Any]) -> Any:
+    return option.default if option.default_factory is MISSING else option.default_factory()
+
+
+with_caller_options = with_options("caller", CallerOptions)
 
 
 def prompt_text(argument: str) -> str:

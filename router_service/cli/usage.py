@@ -88,24 +88,26 @@ def _plain(row: UsageRow) -> dict[str, Any]:
         microseconds = value.pop(f"{name}_us")
         value[f"{name}_seconds"] = None if microseconds is None else microseconds / 1_000_000
     group = {str(name): one for name, one in row.group.items()}
-    return {**group, **value, "error_rate": row.error_rate, "fallback_rate": row.fallback_rate}
+    rates = {name: getattr(row, name) for name in ("error_rate", "fallback_rate", "thumbs_up_share")}
+    return {**group, **value, **rates}
 
 
 def _show(found: Usage, by: list[str]) -> None:
     from router_service.cli.render import plain_table, terminal  # noqa: PLC0415 - rich takes its time
 
     headers = [*by, "calls", "attempts", "in", "out", "cached", "cost", "of it estimated", "saved"]
-    table = plain_table(*headers, "errors", "fallbacks", "p50", "p95", "p99", "unknown")
+    judged = ["score", "thumbs up"] if found.total.feedbacks else []
+    table = plain_table(*headers, "errors", "fallbacks", "p50", "p95", "p99", *judged, "unknown")
     for row in found.rows:
-        table.add_row(*(value or "-" for value in row.group.values()), *_cells(row))
+        table.add_row(*(value or "-" for value in row.group.values()), *_cells(row, judged=bool(judged)))
     if by:
-        table.add_row("total", *[""] * (len(by) - 1), *_cells(found.total), style="bold")
+        table.add_row("total", *[""] * (len(by) - 1), *_cells(found.total, judged=bool(judged)), style="bold")
     terminal().print(table)
     if found.next_start is not None:
         print(f"more groups than --limit {len(found.rows)}; the total counts them all", file=sys.stderr)
 
 
-def _cells(row: UsageRow) -> list[str]:
+def _cells(row: UsageRow, *, judged: bool) -> list[str]:
     from router_service.spend.money import usd  # noqa: PLC0415
 
     unknown = [f"{row.indeterminate} indeterminate"] if row.indeterminate else []
@@ -120,5 +122,15 @@ def _cells(row: UsageRow) -> list[str]:
         f"{row.error_rate:.1%}",
         f"{row.fallback_rate:.1%}",
         *("-" if microseconds is None else f"{microseconds / 1_000_000:.2f} s" for microseconds in latencies),
+        *(_judgement(row) if judged else []),
         ", ".join(unknown),
+    ]
+
+
+def _judgement(row: UsageRow) -> list[str]:
+    """The mean score and the share of thumbs up, as far as there is feedback."""
+    up = row.thumbs_up_share
+    return [
+        "-" if row.mean_score is None else f"{row.mean_score:.2f}",
+        "-" if up is None else f"{up:.0%} of {row.thumbs_up + row.thumbs_down:,}",
     ]

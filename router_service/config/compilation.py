@@ -15,7 +15,6 @@ from router_service.config.classifier_compilation import classification, digests
 from router_service.config.configuration import (
     Configuration,
     DecisionTokenSettings,
-    LedgerSettings,
     ProviderSettings,
     RedisSettings,
     ServerSettings,
@@ -27,6 +26,7 @@ from router_service.config.document import Document
 from router_service.config.endpoint import completed
 from router_service.config.escalation_compilation import escalation
 from router_service.config.identity_compilation import identity_settings
+from router_service.config.ledger_compilation import ledger_settings
 from router_service.config.limits_compilation import deployment_rates, limit_rules
 from router_service.config.places import LEDGER_VARIABLE
 from router_service.config.policy_shape import HedgeShape, PolicyShape, RangeShape, RuleShape, TextShape, WhenShape
@@ -110,7 +110,7 @@ class Compiler:
             retry_allowance=RetryAllowance(**document.retry_budget.usable.model_dump()),
             storage=self._storage(),
             identity=identity_settings(document.identity.usable, self._secret, self._directory),
-            ledger=self._ledger(),
+            ledger=ledger_settings(self._document.ledger.usable, self._directory, self._environ.get(LEDGER_VARIABLE)),
             providers=providers,
             deployments=deployments,
             models=models,
@@ -265,17 +265,6 @@ class Compiler:
             command_timeout=shape.command_timeout,
             max_connections=shape.max_connections,
             statement_cache_size=shape.statement_cache_size,
-        )
-
-    def _ledger(self) -> LedgerSettings:
-        shape = self._document.ledger.usable
-        days = shape.retention_days
-        folder = shape.folder or self._environ.get(LEDGER_VARIABLE)
-        return LedgerSettings(
-            folder=self._directory / folder if folder else None,
-            labels=frozenset(shape.labels),
-            retention=None if days is None else days * 86_400.0,
-            **shape.model_dump(include={"sync_interval", "max_backlog", "min_free", "orphaned_after"}),
         )
 
     def _watched(self, providers: Mapping[str, ProviderSettings]) -> tuple[str, ...]:

@@ -118,10 +118,25 @@ class StorageSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TextSettings:
+    """What is recorded of what was said: of the `share` (0 to 1) of the calls of these `features`, or of all without
+    any. `retention` is in seconds, `max_characters` bounds prompt and answer each.
+    """
+
+    prompts: bool
+    answers: bool
+    share: float
+    features: frozenset[str]
+    retention: float
+    max_characters: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerSettings:
     """Where calls are recorded; nowhere where `folder` is `None`. Sizes are bytes, times seconds.
 
-    Rows older than `retention` are deleted, none where it is `None`.
+    Rows older than `retention` are deleted, none where it is `None`. Prompts and answers are recorded only where there
+    are `texts`.
     """
 
     folder: Path | None = None
@@ -131,6 +146,7 @@ class LedgerSettings:
     max_backlog: int = 1024 * 1024 * 1024
     min_free: int = 64 * 1024 * 1024
     orphaned_after: float = 24 * 3600.0
+    texts: TextSettings | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,10 +2,42 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated, Self
 
-from router_service.config.quantity import Count, Size, Timeout
+from pydantic import Field, model_validator
+
+from router_service.config.quantity import Count, Size, Timeout, refuse
 from router_service.config.shape import Shape, Texts
+
+
+class RecordedTextsShape(Shape):
+    """What is recorded of prompts and answers, for evaluation and training. They are your users' own words, and lie in
+    the database as they are: have a reason, tell whom it concerns, record no more than it takes. Off without it."""
+
+    prompts: bool = Field(
+        default=False, description="Record conversations: the role and text of their messages, without images."
+    )
+    answers: bool = Field(default=False, description="Record the text of the answer that was given.")
+    share: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0,
+        description="Share of the calls, above 0 to 1; by a hash of the operation id, so that all replicas agree.",
+    )
+    features: Texts = Field(
+        default_factory=list, description="Features whose calls are recorded. Default: those of all calls."
+    )
+    retention_days: Count = Field(
+        default=30, description="Days after which texts are deleted, never later than the ledger's rows. From 1."
+    )
+    max_characters: Annotated[Count, Field(le=1_000_000)] = Field(
+        default=20_000,
+        description="Characters that are kept of a prompt, and of an answer; of conversations the last messages.",
+    )
+
+    @model_validator(mode="after")
+    def _records_something(self) -> Self:
+        if not (self.prompts or self.answers):
+            refuse("records neither prompts nor answers", "Set prompts or answers to true, or leave `texts` out")
+        return self
 
 
 class LedgerShape(Shape):
@@ -40,4 +72,7 @@ class LedgerShape(Shape):
         default=24 * 3600.0,
         description="Age at which an attempt without an end becomes indeterminate, where its machine is gone. Longer "
         "than any call may take. A duration.",
+    )
+    texts: RecordedTextsShape | None = Field(
+        default=None, description="Recording of prompts and answers. Default: neither is ever recorded."
     )

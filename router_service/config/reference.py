@@ -48,6 +48,7 @@ _TITLES = {
     "identity.mtls": "MtlsShape",
     "identity.anonymous and identity.mtls.identities.<id>": "GrantedShape",
     "ledger": "LedgerShape",
+    "ledger.texts": "RecordedTextsShape",
     "providers.<name>": "ProviderShape",
     "providers.<name>.quirks": "QuirksShape",
     "models.<deployment>": "ModelShape",

@@ -68,7 +68,8 @@ class Receipt:
     policy's baseline would have cost for the answer's usage. `decision` is `None` where the call failed before it.
     `judgements` are the gates', in the order they were made; `quality` is what they made of the answer that was given.
     `answer` is the number of the attempt that gave it, 0 where none did, `None` for the last that no gate refused.
-    `spent_budgets` are the soft budgets that were spent when the call began.
+    `spent_budgets` are the soft budgets that were spent when the call began. `operation_id` is the ledger's name of the
+    call, which no other has.
     """
 
     request_id: str
@@ -92,6 +93,7 @@ class Receipt:
     judgements: tuple[Judgement, ...] = ()
     quality: Quality = Quality.UNJUDGED
     answer: int | None = None
+    operation_id: str = ""
 
     @property
     def answered_by(self) -> Attempt | None:

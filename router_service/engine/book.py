@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from router_service.domain.call import Call
+from router_service.domain.chat import Message
 from router_service.domain.decision import Decision
 from router_service.domain.error import Overloaded
 from router_service.domain.event import AttemptStarted
@@ -18,6 +19,7 @@ from router_service.ledger.records import (
     operation_closed,
     operation_opened,
 )
+from router_service.ledger.texts import TextRecorder
 
 # A disk that is full or a database that is away is seldom back sooner, in seconds.
 _COME_BACK_AFTER = 5.0
@@ -42,6 +44,9 @@ class Book(Protocol):
     def closed(self, operation_id: str, receipt: Receipt) -> None:
         """A call ended."""
 
+    def said(self, operation_id: str, call: Call, answer: Message, *, started_at: float) -> None:
+        """A call was answered so; `started_at` as above. Kept of the calls that the operator has chosen, if any."""
+
 
 class NoBook:
     """Where nothing is recorded: the receipts of recent calls are all there is."""
@@ -61,13 +66,26 @@ class NoBook:
     def closed(self, operation_id: str, receipt: Receipt) -> None:
         """Forgotten."""
 
+    def said(self, operation_id: str, call: Call, answer: Message, *, started_at: float) -> None:
+        """Forgotten."""
+
 
 class JournalBook:
-    """Records into the journal of this process, of callers' labels those that the operator wants recorded."""
+    """Records into the journal of this process, of callers' labels those that the operator wants recorded.
 
-    def __init__(self, journal: Journal, recorded_labels: frozenset[str] = frozenset()) -> None:
+    What was said is recorded as `texts` chooses, and without it never.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        recorded_labels: frozenset[str] = frozenset(),
+        *,
+        texts: TextRecorder | None = None,
+    ) -> None:
         self._journal = journal
         self._recorded_labels = recorded_labels
+        self._texts = texts
 
     def admit(self) -> None:
         """Raises `Overloaded` where a new call could not be recorded."""
@@ -114,6 +132,14 @@ class JournalBook:
     def closed(self, operation_id: str, receipt: Receipt) -> None:
         """Waits in memory while the disk takes nothing."""
         self._journal.operation(operation_closed(receipt, operation_id=operation_id))
+
+    def said(self, operation_id: str, call: Call, answer: Message, *, started_at: float) -> None:
+        """Left out while the disk takes nothing: no account needs it."""
+        if self._texts is None:
+            return
+        record = self._texts.record(call, answer, operation_id=operation_id, started_at=started_at)
+        if record is not None:
+            self._journal.text(record)
 
 
 def _kind(reason: AttemptReason) -> AttemptKind:

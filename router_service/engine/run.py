@@ -182,6 +182,8 @@ class CallRun:
             # Calls that a limit refused at the door are counted, not recorded: there may be any number of them.
             self._open()
             self._book.closed(self.operation_id, finished.receipt)
+            if finished.message is not None:
+                self._book.said(self.operation_id, self.call, finished.message, started_at=self.started_at)
         self.observer(finished)
         return finished
 
@@ -243,6 +245,7 @@ class CallRun:
             judgements=tuple(self.judgements),
             quality=self._quality(answered),
             answer=None if answered is None else answered.attempt.number,
+            operation_id=self.operation_id,
         )
 
     def _quality(self, answered: Answered | None) -> Quality:

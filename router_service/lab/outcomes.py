@@ -18,8 +18,11 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
+
+T = TypeVar("T")
 
 _TRUTHS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
 _RESPONSE = "_response"
@@ -119,26 +122,29 @@ def _mean(values: Iterable[float]) -> float:
     return sum(told) / len(told) if told else 0.0
 
 
-def _from_jsonl(path: Path) -> Iterator[Outcome]:
-    decoder = msgspec.json.Decoder(_Line)
+def read_lines(path: Path, kind: type[T], example: str) -> Iterator[T]:
+    """The lines of a JSONL file. Raises `OutcomesError`, which shows the `example`, and `OSError`."""
+    decoder = msgspec.json.Decoder(kind)
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             try:
-                read = decoder.decode(line)
+                yield decoder.decode(line)
             except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-                raise OutcomesError(
-                    f'{path}:{number}: {exc}. Write {{"prompt": "...", "outcomes": {{"model": 1}}}}'
-                ) from exc
-            outcomes = {model: float(score) for model, score in read.outcomes.items()}
-            yield Outcome(
-                prompt=read.prompt,
-                outcomes=outcomes,
-                responses=read.responses,
-                prices=read.prices,
-                confidence=read.confidence,
-            )
+                raise OutcomesError(f"{path}:{number}: {exc}. Write {example}") from exc
+
+
+def _from_jsonl(path: Path) -> Iterator[Outcome]:
+    for read in read_lines(path, _Line, '{"prompt": "...", "outcomes": {"model": 1}}'):
+        outcomes = {model: float(score) for model, score in read.outcomes.items()}
+        yield Outcome(
+            prompt=read.prompt,
+            outcomes=outcomes,
+            responses=read.responses,
+            prices=read.prices,
+            confidence=read.confidence,
+        )
 
 
 def _from_csv(path: Path) -> Iterator[Outcome]:

@@ -16,7 +16,7 @@ from router_service.lab.outcomes import OutcomesError, Pair
 from router_service.routing.excerpt import Excerpt, excerpt
 from router_service.routing.learned import Learned
 
-_HELD_OUT = 30
+HELD_OUT_PERCENT = 30
 """Percent of the prompts that are judged by, and not learned from."""
 
 _FEWEST = 100
@@ -47,12 +47,11 @@ def train(pair: Pair, *, keep: float, confidence: float) -> Trained:
     if len(pair.prompts) < _FEWEST:
         raise OutcomesError(f"{len(pair.prompts)} prompts are too few to learn from; at least {_FEWEST} are needed")
     said = [excerpt(prompt) for prompt in pair.prompts]
-    held = [one for one, prompt in enumerate(pair.prompts) if zlib.crc32(prompt.encode()) % 100 < _HELD_OUT]
+    held = [one for one, prompt in enumerate(pair.prompts) if zlib.crc32(prompt.encode()) % 100 < HELD_OUT_PERCENT]
     out = set(held)
     known = [one for one in range(len(said)) if one not in out]
     gains = pair.gains
-    penalty = _PENALTY_OF_MANY if len(known) > _MANY else _PENALTY_OF_FEW
-    weights = learn([said[one] for one in known], [gains[one] for one in known], penalty=penalty)
+    weights = learn([said[one] for one in known], [gains[one] for one in known], penalty=penalty_for(len(known)))
     model = Learned(weights)
     found = calibrated(pair, model.score, said, held, keep=keep, confidence=confidence)
     hard = as_setting(found.threshold)
@@ -65,6 +64,11 @@ def train(pair: Pair, *, keep: float, confidence: float) -> Trained:
         evidence=_curve([model.gain(said[one]) for one in held], held_gains),
         by_length=_curve([said[one].length for one in held], held_gains),
     )
+
+
+def penalty_for(prompts: int) -> float:
+    """The ridge's penalty that does well with so many prompts."""
+    return _PENALTY_OF_MANY if prompts > _MANY else _PENALTY_OF_FEW
 
 
 def calibrated(

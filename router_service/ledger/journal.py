@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from router_service.ledger.records import AttemptIntent, AttemptTerminal, OperationClosed, OperationOpened
+from router_service.ledger.records import AttemptIntent, AttemptTerminal, OperationClosed, OperationOpened, TextRecord
 from router_service.ledger.segment import TORN, line, segment_path
 
 _LOCK = "lock"
@@ -156,6 +156,12 @@ class Journal:
             self._open.pop(record.attempt_id, None)
             if not self._append(text):
                 self._wait(text)
+
+    def text(self, record: TextRecord) -> None:
+        """Record what was said in a call. Never raises: while the disk takes nothing, texts are left out."""
+        text = line(record)
+        with self._writing:
+            self._append(text)
 
     def flush(self) -> None:
         """Write what is deferred or waits, and let the disk have it. Blocks."""

@@ -61,6 +61,7 @@ async def recorded_receipt(database: Database, tenant: str, request_id: str) -> 
         duration=(call["duration_us"] or 0) / _MICROSECONDS,
         time_to_first_output=_seconds(call["first_output_us"]),
         trace_id=call["trace_id"],
+        operation_id=call["operation_id"],
     )
 
 

@@ -1,4 +1,5 @@
-"""What the ledger keeps: a call opened and closed, an attempt intended and ended. Never a prompt, never an answer.
+"""What the ledger keeps: a call opened and closed, an attempt intended and ended. Never a prompt, never an answer,
+except as the one record of texts, which only an operator who asks for it gets.
 
 OperationOpened ─ ( AttemptIntent ─ AttemptTerminal )* ─ OperationClosed
 
@@ -164,7 +165,23 @@ class AttemptTerminal(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_
     writer: str = Writer.ROUTER.value
 
 
-Record = OperationOpened | OperationClosed | AttemptIntent | AttemptTerminal
+class TextRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, tag="text"):
+    """What was asked and answered, where the operator has it recorded; deleted from `expires_us` on.
+
+    `prompt` is a JSON list of {"role": ..., "content": ...}, empty where prompts are not recorded; `answer` likewise.
+    """
+
+    operation_id: str
+    started_us: int
+    expires_us: int
+    tenant: str
+    feature: str = ""
+    prompt: str = ""
+    answer: str = ""
+    is_cut: bool = False
+
+
+Record = OperationOpened | OperationClosed | AttemptIntent | AttemptTerminal | TextRecord
 
 
 def operation_opened(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from router_service.ledger.records import AttemptIntent, AttemptTerminal, OperationClosed, OperationOpened, Record
+from router_service.ledger.records import Record
 
 _HEADER_BYTES = 18
 _SUFFIX = ".journal"
@@ -23,7 +23,7 @@ TORN = b" torn"
 """Ends a line whose write failed; a writer puts it there before it writes on."""
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(OperationOpened | OperationClosed | AttemptIntent | AttemptTerminal).decode
+_decode = msgspec.json.Decoder(Record).decode
 
 
 @dataclass(slots=True)

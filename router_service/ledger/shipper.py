@@ -32,7 +32,7 @@ _POSITION = "position"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShipperLimits:
     """Times in seconds. Every `interval` the journal is shipped, at most `batch_bytes` in one transaction; every
-    `housekeeping_interval` dead processes are looked for, orphans swept and old rows deleted.
+    `housekeeping_interval` dead processes are looked for, orphans swept, old rows and expired texts deleted.
 
     After a failure the wait doubles from `interval` to `longest_wait`. What began `orphaned_after` ago and has not
     ended is swept in the store; it must be longer than any call may take. Rows older than `retention` are deleted,
@@ -189,6 +189,7 @@ class Shipper:
             self._on_orphans(orphans)
         if self._limits.retention is not None:
             await self._store.forget(self._before(self._limits.retention))
+        await self._store.expire(self._before(0.0))
 
     def _before(self, seconds: float) -> int:
         return round((self._wall() - seconds) * 1_000_000)

@@ -20,6 +20,7 @@ from router_service.ledger.records import (
     OperationOpened,
     Record,
     TerminalStatus,
+    TextRecord,
     Writer,
 )
 from router_service.storage.database import Database, Value
@@ -68,7 +69,11 @@ class LedgerStore(Protocol):
         ...
 
     async def forget(self, before_us: int) -> int:
-        """Delete calls and attempts that began before then; returns how many rows."""
+        """Delete calls that began before then, with their attempts and feedback; returns how many rows."""
+        ...
+
+    async def expire(self, now_us: int) -> int:
+        """Delete the texts that are to be kept no longer; returns how many rows."""
         ...
 
 
@@ -86,11 +91,11 @@ class SqlLedgerStore:
         await self._database.fetch("SELECT 1 FROM ledger_attempts LIMIT 1")
 
     async def add(self, records: Sequence[Record]) -> None:
-        opened, closed, intents, terminals = _sorted(records)
+        rows = _sorted(records)
         async with self._database.transaction() as transaction:
-            for statement, rows in ((_OPENED, opened), (_CLOSED, closed), (_INTENT, intents), (_TERMINAL, terminals)):
-                if rows:
-                    await transaction.execute_many(statement, rows)
+            for kind, statement in _STATEMENTS.items():
+                if rows[kind]:
+                    await transaction.execute_many(statement, rows[kind])
 
     async def sweep(self, before_us: int) -> list[Orphan]:
         async with self._database.transaction() as transaction:
@@ -103,32 +108,27 @@ class SqlLedgerStore:
 
     async def forget(self, before_us: int) -> int:
         """In steps, so that no step keeps other writers waiting for long."""
+        return sum([await self._delete(statement, before_us) for statement in _FORGET])
+
+    async def expire(self, now_us: int) -> int:
+        """In steps, as `forget`."""
+        return await self._delete(_EXPIRE, now_us)
+
+    async def _delete(self, statement: str, before_us: int) -> int:
         total = 0
-        for statement in (_FORGET_ATTEMPTS, _FORGET_OPERATIONS):
-            while deleted := await self._database.execute(statement, before_us, _DELETED_AT_ONCE):
-                total += deleted
+        while deleted := await self._database.execute(statement, before_us, _DELETED_AT_ONCE):
+            total += deleted
         return total
 
 
 _Rows = list[tuple[Value, ...]]
 
 
-def _sorted(records: Iterable[Record]) -> tuple[_Rows, _Rows, _Rows, _Rows]:
-    opened: _Rows = []
-    closed: _Rows = []
-    intents: _Rows = []
-    terminals: _Rows = []
+def _sorted(records: Iterable[Record]) -> dict[type[Record], _Rows]:
+    rows: dict[type[Record], _Rows] = {kind: [] for kind in _STATEMENTS}
     for record in records:
-        match record:
-            case OperationOpened():
-                opened.append(_values(record))
-            case OperationClosed():
-                closed.append(_values(record))
-            case AttemptIntent():
-                intents.append(_values(record))
-            case AttemptTerminal():
-                terminals.append(_values(record))
-    return opened, closed, intents, terminals
+        rows[type(record)].append(_values(record))
+    return rows
 
 
 def _values(record: Record) -> tuple[Value, ...]:
@@ -199,6 +199,19 @@ _TERMINAL = _upsert(
     _unended("ledger_attempts"),
 )
 
+# What was erased stays away: a journal may bring it, or bring it again, at any time. PostgreSQL takes what a SELECT
+# gives for texts unless it is told.
+_TEXT = """
+INSERT INTO ledger_texts (operation_id, started_us, expires_us, tenant, feature, prompt, answer, is_cut)
+SELECT CAST($1 AS TEXT), CAST($2 AS BIGINT), CAST($3 AS BIGINT), CAST($4 AS TEXT), CAST($5 AS TEXT), CAST($6 AS TEXT),
+    CAST($7 AS TEXT), CAST($8 AS BIGINT)
+WHERE NOT EXISTS (
+    SELECT 1 FROM ledger_text_erasures erased
+    WHERE erased.tenant = CAST($4 AS TEXT) AND erased.before_us > CAST($2 AS BIGINT)
+)
+ON CONFLICT (operation_id) DO NOTHING
+"""
+
 _SWEEP_ATTEMPTS = f"""
 UPDATE ledger_attempts
 SET status = '{TerminalStatus.INDETERMINATE}', cost_status = '{CostStatus.INDETERMINATE}', outcome = 'unknown',
@@ -214,10 +227,25 @@ SET status = 'UNAVAILABLE', error_reason = 'ROUTER_LOST', cost_status = '{CostSt
 WHERE closed_by IS NULL AND started_us < $1
 """  # noqa: S608 - names of this file only
 
-_FORGET = """
+_DELETE = """
 DELETE FROM {table} WHERE {key} IN (
-    SELECT {key} FROM {table} WHERE started_us < $1 ORDER BY started_us LIMIT $2
+    SELECT {key} FROM {table} WHERE {time} < $1 ORDER BY {time} LIMIT $2
 )
 """
-_FORGET_ATTEMPTS = _FORGET.format(table="ledger_attempts", key="attempt_id")
-_FORGET_OPERATIONS = _FORGET.format(table="ledger_operations", key="operation_id")
+_FORGET = [
+    _DELETE.format(table=table, key=key, time="started_us")
+    for table, key in (
+        ("ledger_feedback", "operation_id"),
+        ("ledger_attempts", "attempt_id"),
+        ("ledger_operations", "operation_id"),
+    )
+]
+_EXPIRE = _DELETE.format(table="ledger_texts", key="operation_id", time="expires_us")
+
+_STATEMENTS: dict[type[Record], str] = {
+    OperationOpened: _OPENED,
+    OperationClosed: _CLOSED,
+    AttemptIntent: _INTENT,
+    AttemptTerminal: _TERMINAL,
+    TextRecord: _TEXT,
+}

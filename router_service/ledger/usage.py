@@ -58,7 +58,8 @@ class UsageRow:
     `errors` are calls that ended in another status than OK, callers that left (`cancelled`) aside. `fallback_calls` are
     those that another candidate had to serve. `cost` is what is known: `settled_cost` reported by providers and
     `estimated_cost` counted by the router. Not in it are `indeterminate` attempts, which may have been billed, and
-    `unpriced` ones. `saved` is the baseline's cost less the call's own, over calls of which both are known.
+    `unpriced` ones. `saved` is the baseline's cost less the call's own, over calls of which both are known. `feedbacks`
+    are those on these calls, whenever they were given; `mean_score` is over those with a score, `None` without any.
     """
 
     group: Mapping[UsageBy, str]
@@ -80,6 +81,16 @@ class UsageRow:
     p50_us: int | None = None
     p95_us: int | None = None
     p99_us: int | None = None
+    feedbacks: int = 0
+    mean_score: float | None = None
+    thumbs_up: int = 0
+    thumbs_down: int = 0
+
+    @property
+    def thumbs_up_share(self) -> float | None:
+        """The share of thumbs that are up, from 0 to 1; `None` without any."""
+        thumbs = self.thumbs_up + self.thumbs_down
+        return self.thumbs_up / thumbs if thumbs else None
 
     @property
     def error_rate(self) -> float:
@@ -155,8 +166,8 @@ class UsageReader:
         return Booked(*found[0]) if found else None
 
     async def _rows(self, query: UsageQuery, by: tuple[UsageBy, ...]) -> list[UsageRow]:
-        groups: dict[tuple[Value, ...], dict[str, int | None]] = {}
-        for part in (_CALLS, _LATENCIES, _ATTEMPTS):
+        groups: dict[tuple[Value, ...], dict[str, int | float | None]] = {}
+        for part in (_CALLS, _LATENCIES, _ATTEMPTS, _FEEDBACK):
             sql, args = part.sql(query, by)
             for row in await self._database.fetch(sql, *args):
                 key = tuple(row[: len(by)])
@@ -200,7 +211,7 @@ class _Part:
     kind: str = ""
     ranked: bool = False
 
-    def figures(self, row: Row) -> dict[str, int | None]:
+    def figures(self, row: Row) -> dict[str, int | float | None]:
         return dict(zip(self.columns, row, strict=True))
 
     def sql(self, query: UsageQuery, by: tuple[UsageBy, ...]) -> tuple[str, list[Value]]:
@@ -300,6 +311,18 @@ _ATTEMPTS = _Part(
     dimensions=_OF_ATTEMPTS,
     began="a.started_us",
     kind="a.kind",
+)
+
+_FEEDBACK = _Part(
+    columns={
+        "feedbacks": "count(*)",
+        "mean_score": "avg(f.score)",
+        "thumbs_up": _count("f.thumbs = 'up'"),
+        "thumbs_down": _count("f.thumbs = 'down'"),
+    },
+    table="ledger_feedback f JOIN ledger_operations o ON o.operation_id = f.operation_id",
+    dimensions={one: f"o.{column}" for one, column in _OF_CALLS.items()},
+    began="f.started_us",
 )
 
 _SPEND = f"""

@@ -133,6 +133,10 @@ def _row(row: UsageRow) -> usage_pb2.UsageRow:
         latency_p50=_latency(row.p50_us),
         latency_p95=_latency(row.p95_us),
         latency_p99=_latency(row.p99_us),
+        feedbacks=row.feedbacks,
+        mean_score=row.mean_score,
+        thumbs_up=row.thumbs_up,
+        thumbs_down=row.thumbs_down,
     )
 
 

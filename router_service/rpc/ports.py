@@ -11,6 +11,7 @@ from router_service.domain.call import Call
 from router_service.domain.decision import Decision
 from router_service.domain.deployment import DeploymentStatus
 from router_service.domain.event import Emit
+from router_service.domain.feedback import Feedback
 from router_service.domain.identity import Grants, Identity
 from router_service.domain.limit import MeterState, Subject
 from router_service.domain.receipt import Answer, Receipt
@@ -36,6 +37,12 @@ class Accounts(Protocol):
 
     async def receipt(self, tenant: str, request_id: str) -> Receipt | None:
         """The account of a tenant's earlier call that any process recorded, if there is a ledger and it has it."""
+
+    def check_ledger(self) -> None:
+        """Raise `NotConfigured` where nothing is recorded."""
+
+    async def record_feedback(self, receipt: Receipt, feedback: Feedback, *, key_id: str) -> None:
+        """Keep feedback on a call, given by `key_id`."""
 
 
 class Administration(Protocol):

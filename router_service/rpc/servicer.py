@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from llmrouter.v1 import router_service_pb2 as wire
 from llmrouter.v1 import router_service_pb2_grpc
 from router_service.domain.call import Call
 from router_service.domain.error import Draining, InvalidRequest, NotFound, Reason, Violation
-from router_service.domain.identity import IdentityKind
+from router_service.domain.feedback import Feedback
+from router_service.domain.identity import Identity, IdentityKind
 from router_service.domain.limit import Subject
+from router_service.domain.receipt import Receipt
 from router_service.limits.idempotency import Idempotency
 from router_service.limits.local_keys import LocalKeys
 from router_service.rpc.accounts import allowances_response, usage_query_of, usage_response
@@ -18,6 +21,7 @@ from router_service.rpc.admission import ended_by_draining
 from router_service.rpc.authentication import AskedOnce
 from router_service.rpc.deduplication import Deduplication, replayed
 from router_service.rpc.errors import FailedCall
+from router_service.rpc.feedback import check_may_judge, feedback_of
 from router_service.rpc.pages import page_of
 from router_service.rpc.ports import Accounts, CallEngine, Context, IdentityOf
 from router_service.rpc.request_id import assign_request_id, is_request_id
@@ -40,13 +44,16 @@ _RESERVE = 0.05
 _ROUNDING = 0.01
 _LARGEST_RESERVE = 0.25
 _LEAST_FOR_RESERVE = 0.2
+# When a call that has just ended is in the ledger's database, in seconds.
+_RECORDED_WITHIN = 2.0
 
 
 class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
     """`RouterService` over an engine.
 
     `identity_of` is asked once a call; the attribute of that name may be asked by layers before it. `write_timeout` is
-    how many seconds a stream waits for a caller that stopped reading.
+    how many seconds a stream waits for a caller that stopped reading. `on_feedback` hears of feedback that was kept,
+    and of the deployment that it judges ("" for a call without an answer).
     """
 
     def __init__(
@@ -57,12 +64,14 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
         accounts: Accounts,
         idempotency: Idempotency | None = None,
         write_timeout: float = 60.0,
+        on_feedback: Callable[[Feedback, str], None] = lambda *_: None,
     ) -> None:
         self._engine = engine
         self.identity_of = AskedOnce(identity_of)
         self._accounts = accounts
         self._deduplication = Deduplication(idempotency or Idempotency(LocalKeys(time.monotonic)), permit=engine.permit)
         self._write_timeout = write_timeout
+        self._on_feedback = on_feedback
 
     async def Route(self, request: wire.RouteRequest, context: Context) -> wire.RouteResponse:  # noqa: N802
         call = await self._call(request, context)
@@ -105,9 +114,7 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
         identity = await self.identity_of(context)
         if not is_request_id(request.request_id):
             raise InvalidRequest([Violation("request_id", "must be 1 to 128 printable ASCII characters")])
-        receipt = self._engine.receipt(identity.tenant, request.request_id)
-        if receipt is None:
-            receipt = await self._accounts.receipt(identity.tenant, request.request_id)
+        receipt = await self._receipt(identity, request.request_id)
         if receipt is None:
             raise NotFound(
                 "No receipt is kept under that request id: the call is too long ago, still running, or not yours.",
@@ -115,6 +122,33 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
                 metadata={"request_id": request.request_id},
             )
         return wire.GetReceiptResponse(receipt=receipt_to_wire(receipt))
+
+    async def RecordFeedback(  # noqa: N802
+        self, request: wire.RecordFeedbackRequest, context: Context
+    ) -> wire.RecordFeedbackResponse:
+        assign_request_id(context)
+        identity = await self.identity_of(context)
+        feedback = feedback_of(request)
+        self._accounts.check_ledger()
+        receipt = await self._receipt(identity, request.request_id)
+        if receipt is None:
+            raise NotFound(
+                "No ended call of yours has that request id. A call that another replica served is known here a second "
+                "or so after its end: if it has just ended, or is still running, give the feedback again then.",
+                reason=Reason.RECEIPT_NOT_FOUND,
+                metadata={"request_id": request.request_id},
+                retry_after=_RECORDED_WITHIN,
+            )
+        check_may_judge(identity, receipt)
+        key_id = "" if identity.kind is IdentityKind.ANONYMOUS else identity.principal
+        await self._accounts.record_feedback(receipt, feedback, key_id=key_id)
+        answered_by = receipt.answered_by
+        if answered_by is None:
+            self._on_feedback(feedback, "")
+            return wire.RecordFeedbackResponse()
+        deployment = answered_by.deployment
+        self._on_feedback(feedback, deployment.id)
+        return wire.RecordFeedbackResponse(model=deployment.model, deployment=deployment.id)
 
     async def QueryUsage(self, request: wire.QueryUsageRequest, context: Context) -> wire.QueryUsageResponse:  # noqa: N802
         assign_request_id(context)
@@ -142,6 +176,11 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
         return wire.ListModelsResponse(
             deployments=[deployment_to_wire(status) for status in page], next_page_token=next_page_token
         )
+
+    async def _receipt(self, identity: Identity, request_id: str) -> Receipt | None:
+        """The account of a call of the caller's tenant: this process's own, else the ledger's."""
+        receipt = self._engine.receipt(identity.tenant, request_id)
+        return receipt if receipt is not None else await self._accounts.receipt(identity.tenant, request_id)
 
     async def _call(self, request: CallRequest, context: Context, *, stream: bool = False) -> Call:
         request_id = assign_request_id(context)

@@ -12,6 +12,7 @@ from typing import Final
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from router_service.domain.call import Call
+from router_service.domain.feedback import Feedback
 from router_service.domain.money import CostStatus
 from router_service.domain.quality import Judgement
 from router_service.domain.receipt import Attempt, AttemptOutcome, AttemptReason, Receipt
@@ -105,6 +106,7 @@ class Metrics:
         self._interrupted = Tally(*model, semconv.DEPLOYMENT)
         self._repeats = {reason: Tally(*model, semconv.DEPLOYMENT) for reason in _REPEATS}
         self._gates = Tally(semconv.DEPLOYMENT, semconv.GATE, semconv.GATE_PASSED)
+        self._feedback = Tally(semconv.DEPLOYMENT, semconv.FEEDBACK_SOURCE, semconv.FEEDBACK_THUMBS)
         self._cost = Tally(*model, *route)
         self._tokens = Tally(*model, *who, semconv.TOKEN_TYPE)
 
@@ -116,6 +118,7 @@ class Metrics:
         for reason, name in _REPEATS.items():
             counter(name, "{attempt}", self._repeats[reason])
         counter(semconv.METRIC_GATES, "{verdict}", self._gates)
+        counter(semconv.METRIC_FEEDBACK, "{feedback}", self._feedback)
         counter(semconv.METRIC_KEY_REFUSED, "{attempt}", self._key_refused)
         counter(semconv.METRIC_INTERRUPTED, "{stream}", self._interrupted)
         counter(semconv.METRIC_COST, "USD", self._cost, 1e9)
@@ -139,6 +142,9 @@ class Metrics:
         self._route_duration = histogram(semconv.METRIC_ROUTE_DURATION, "s", semconv.ROUTE_RULE)
         rpc = (semconv.RPC_SYSTEM, semconv.RPC_METHOD, semconv.RPC_STATUS, semconv.ERROR_TYPE)
         self._rpc_duration = histogram(semconv.METRIC_RPC_DURATION, "s", *rpc)
+        self._feedback_score = histogram(
+            semconv.METRIC_FEEDBACK_SCORE, "1", semconv.DEPLOYMENT, semconv.FEEDBACK_SOURCE
+        )
         self.loop_lag = histogram(semconv.METRIC_LOOP_LAG, "s")
         self.histograms = (
             self._token_usage,
@@ -147,6 +153,7 @@ class Metrics:
             self._output_chunk,
             self._route_duration,
             self._rpc_duration,
+            self._feedback_score,
             self.loop_lag,
         )
 
@@ -216,6 +223,12 @@ class Metrics:
                 self._tokens.add(usage.reasoning_tokens, *model, *who, "reasoning")
         if attempt.cost is not None:
             self._cost.add(attempt.cost.total, *model, *who, self._rule(rule))
+
+    def feedback_given(self, feedback: Feedback, deployment: str) -> None:
+        """Count feedback on a deployment's answer, a repeat as well."""
+        self._feedback.add(1, deployment, feedback.source, feedback.thumbs or "none")
+        if feedback.score is not None:
+            self._feedback_score.record(feedback.score, deployment, feedback.source)
 
     def judged(self, judgement: Judgement, deployment: str) -> None:
         """Count what each gate made of a deployment's answer, and under `combined` what all made of it together."""

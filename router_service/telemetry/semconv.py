@@ -129,6 +129,10 @@ GATE_SCORE: Final = "llm_router.gate.score"
 GATE_THRESHOLD: Final = "llm_router.gate.threshold"
 GATE_REFUSED_BY: Final = "llm_router.gate.refused_by"
 
+# Ours: feedback, in metrics only
+FEEDBACK_SOURCE: Final = "llm_router.feedback.source"
+FEEDBACK_THUMBS: Final = "llm_router.feedback.thumbs"
+
 # Metrics
 METRIC_TOKEN_USAGE: Final = "gen_ai.client.token.usage"  # noqa: S105 - a metric's name
 METRIC_OPERATION_DURATION: Final = "gen_ai.client.operation.duration"
@@ -142,6 +146,8 @@ METRIC_FALLBACKS: Final = "llm_router.fallbacks"
 METRIC_RETRIES: Final = "llm_router.retries"
 METRIC_ESCALATIONS: Final = "llm_router.escalations"
 METRIC_GATES: Final = "llm_router.gate.verdicts"
+METRIC_FEEDBACK: Final = "llm_router.feedback"
+METRIC_FEEDBACK_SCORE: Final = "llm_router.feedback.score"
 METRIC_ROUTE_DURATION: Final = "llm_router.route.duration"
 METRIC_COST: Final = "llm_router.cost"
 METRIC_SAVED: Final = "llm_router.cost.saved"
@@ -166,6 +172,8 @@ RPC_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 1
 ROUTE_SECONDS: Final = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0)
 LAG_SECONDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
+SCORES: Final = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
 BUCKETS: Final[dict[str, tuple[float, ...]]] = {
     METRIC_TOKEN_USAGE: TOKENS,
     METRIC_OPERATION_DURATION: OPERATION_SECONDS,
@@ -174,6 +182,7 @@ BUCKETS: Final[dict[str, tuple[float, ...]]] = {
     METRIC_RPC_DURATION: RPC_SECONDS,
     METRIC_ROUTE_DURATION: ROUTE_SECONDS,
     METRIC_LOOP_LAG: LAG_SECONDS,
+    METRIC_FEEDBACK_SCORE: SCORES,
 }
 
 _PROVIDER_NAMES: Final = {

@@ -37,6 +37,7 @@ from opentelemetry.trace import NoOpTracer, Tracer
 from router_service.config.configuration import TelemetrySettings
 from router_service.domain.call import Call
 from router_service.domain.event import Observer
+from router_service.domain.feedback import Feedback
 from router_service.telemetry import otlp, semconv
 from router_service.telemetry.export import BatchSink, DirectSink, Rarely
 from router_service.telemetry.histogram import show_histograms
@@ -117,6 +118,11 @@ class Telemetry:
         """Record the duration of an RPC; `error` is empty where `status` is not the server's failure."""
         if self._metrics is not None:
             self._metrics.rpc_ended(method, status, error, seconds)
+
+    def observe_feedback(self, feedback: Feedback, deployment: str) -> None:
+        """Count feedback that was kept. Its label, comment and author are in no metric."""
+        if self._metrics is not None:
+            self._metrics.feedback_given(feedback, deployment)
 
     def observe_health(self, health: Callable[[], Mapping[str, bool]]) -> None:
         """Export of each deployment id whether its circuit is open. `health` is called from another thread."""

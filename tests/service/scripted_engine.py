@@ -18,6 +18,7 @@ from router_service.domain.decision import Candidate, ComplexitySource, Decision
 from router_service.domain.deployment import Deployment, DeploymentStatus
 from router_service.domain.error import STATUS_NAMES, Cancelled, RouterError
 from router_service.domain.event import AttemptStarted, CallStarted, Decided, Delta, Deltas, Emit, Finished
+from router_service.domain.feedback import Feedback
 from router_service.domain.limit import MeterState, Subject
 from router_service.domain.money import CostStatus, Usage
 from router_service.domain.policy import Policy
@@ -209,6 +210,12 @@ class NoAccounts:
 
     async def receipt(self, tenant: str, request_id: str) -> Receipt | None:
         return None
+
+    def check_ledger(self) -> None:
+        raise RouterError("These tests keep no ledger.")
+
+    async def record_feedback(self, receipt: Receipt, feedback: Feedback, *, key_id: str) -> None:
+        self.check_ledger()
 
 
 @asynccontextmanager

@@ -36,7 +36,7 @@ USER = "canary-user-88d1"
 LABEL = "canary-label-0d2c"
 PROVIDER_KEY = "sk-canary-provider-61fa"
 VISIBLE = "req-visible-5b07"
-TABLES = ("api_keys", "audit_log", "ledger_attempts", "ledger_operations")
+TABLES = ("api_keys", "audit_log", "ledger_attempts", "ledger_operations", "ledger_texts", "ledger_feedback")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -19,6 +19,7 @@ from llmrouter.options import (
     BudgetOptions,
     CallOptions,
     CompleteOptions,
+    FeedbackOptions,
     KeyOptions,
     Prompt,
     RouteOptions,
@@ -30,6 +31,7 @@ from llmrouter.v1.model_pb2 import Deployment
 from llmrouter.v1.receipt_pb2 import Receipt
 from llmrouter.v1.router_service_pb2 import (
     QueryUsageResponse,
+    RecordFeedbackResponse,
     RouteResponse,
     StreamCompleteRequest,
     StreamCompleteResponse,
@@ -93,6 +95,10 @@ class AsyncClient:
     async def receipt(self, request_id: str, **options: Unpack[CallOptions]) -> Receipt:
         """The full account of an earlier call, also of one that failed or was cancelled."""
         return (await _send(self._stub.GetReceipt, self._calls.receipt(request_id, options))).receipt
+
+    async def record_feedback(self, request_id: str, **options: Unpack[FeedbackOptions]) -> RecordFeedbackResponse:
+        """Say what somebody made of the answer of an earlier call; it may be said again, and said anew."""
+        return await _send(self._stub.RecordFeedback, self._calls.record_feedback(request_id, options))
 
     async def models(self, **options: Unpack[CallOptions]) -> list[Deployment]:
         """All deployments that can be called, ordered by id."""

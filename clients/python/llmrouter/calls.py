@@ -13,10 +13,12 @@ from google.protobuf.duration_pb2 import Duration
 from llmrouter.administration import budget_request, key_request, usage_request
 from llmrouter.checks import check_labels, check_metadata, check_names, check_timeout
 from llmrouter.conversation import chat_of
+from llmrouter.feedback import feedback_request
 from llmrouter.options import (
     BudgetOptions,
     CallOptions,
     CompleteOptions,
+    FeedbackOptions,
     KeyOptions,
     Prompt,
     RouteOptions,
@@ -31,6 +33,7 @@ from llmrouter.v1.router_service_pb2 import (
     GetReceiptRequest,
     ListModelsRequest,
     QueryUsageRequest,
+    RecordFeedbackRequest,
     RouteRequest,
     StreamCompleteRequest,
 )
@@ -41,6 +44,7 @@ _CALLER = ("feature", "tier", "task_type", "user", "conversation_id", "language"
 _CALL_OPTIONS = CallOptions.__optional_keys__
 _ROUTE_OPTIONS = RouteOptions.__optional_keys__
 _COMPLETE_OPTIONS = CompleteOptions.__optional_keys__
+_FEEDBACK_OPTIONS = FeedbackOptions.__optional_keys__
 _USAGE_OPTIONS = UsageOptions.__optional_keys__
 _BUDGET_OPTIONS = BudgetOptions.__optional_keys__
 _KEY_OPTIONS = KeyOptions.__optional_keys__
@@ -84,6 +88,10 @@ class Calls:
     def receipt(self, request_id: str, options: CallOptions) -> Outgoing[GetReceiptRequest]:
         check_names(options, _CALL_OPTIONS)
         return self._outgoing(GetReceiptRequest(request_id=request_id), options)
+
+    def record_feedback(self, request_id: str, options: FeedbackOptions) -> Outgoing[RecordFeedbackRequest]:
+        check_names(options, _FEEDBACK_OPTIONS)
+        return self._outgoing(feedback_request(request_id, options), options)
 
     def models(self, page_token: str, options: CallOptions) -> Outgoing[ListModelsRequest]:
         check_names(options, _CALL_OPTIONS)

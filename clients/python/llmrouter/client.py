@@ -17,6 +17,7 @@ from llmrouter.options import (
     BudgetOptions,
     CallOptions,
     CompleteOptions,
+    FeedbackOptions,
     KeyOptions,
     Prompt,
     RouteOptions,
@@ -26,7 +27,12 @@ from llmrouter.v1.admin_service_pb2 import ApiKey, CreateKeyResponse, RotateKeyR
 from llmrouter.v1.admin_service_pb2_grpc import AdminServiceStub
 from llmrouter.v1.model_pb2 import Deployment
 from llmrouter.v1.receipt_pb2 import Receipt
-from llmrouter.v1.router_service_pb2 import QueryUsageResponse, RouteResponse, StreamCompleteResponse
+from llmrouter.v1.router_service_pb2 import (
+    QueryUsageResponse,
+    RecordFeedbackResponse,
+    RouteResponse,
+    StreamCompleteResponse,
+)
 from llmrouter.v1.router_service_pb2_grpc import RouterServiceStub
 from llmrouter.v1.stream_pb2 import Finished, TextDelta
 from llmrouter.v1.usage_pb2 import Allowance
@@ -85,6 +91,10 @@ class Client:
     def receipt(self, request_id: str, **options: Unpack[CallOptions]) -> Receipt:
         """The full account of an earlier call, also of one that failed or was cancelled."""
         return _send(self._stub.GetReceipt, self._calls.receipt(request_id, options)).receipt
+
+    def record_feedback(self, request_id: str, **options: Unpack[FeedbackOptions]) -> RecordFeedbackResponse:
+        """Say what somebody made of the answer of an earlier call; it may be said again, and said anew."""
+        return _send(self._stub.RecordFeedback, self._calls.record_feedback(request_id, options))
 
     def models(self, **options: Unpack[CallOptions]) -> list[Deployment]:
         """All deployments that can be called, ordered by id."""

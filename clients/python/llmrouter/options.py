@@ -77,6 +77,21 @@ class CompleteOptions(RouteOptions, total=False):
     accept_discard: bool
 
 
+class FeedbackOptions(CallOptions, total=False):
+    """Of feedback; at least one of the first four is given.
+
+    `score` is from 0 to 1, `thumbs` "up" or "down", `label` a word of your own. `source` is "user" (the default),
+    "reviewer" or "automatic", `author` an opaque id of who judged: a later feedback of both replaces the earlier.
+    """
+
+    score: float | None
+    thumbs: str | None
+    label: str | None
+    comment: str | None
+    source: str | None
+    author: str | None
+
+
 class UsageOptions(CallOptions, total=False):
     """Of a question about usage. `group_by` and the keys of `only` are dimensions: feature, tier, tenant, model,
     provider, key, day. Without `since` the current month is meant, in UTC. Times have a zone."""

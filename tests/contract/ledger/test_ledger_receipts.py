@@ -102,6 +102,7 @@ RECEIPT = Receipt(
     duration=2.0,
     time_to_first_output=1.25,
     trace_id="0af7651916cd43dd8448eb211c80319c",
+    operation_id="op-1",
 )
 
 

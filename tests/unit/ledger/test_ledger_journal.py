@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from ledger_values import closed, intent, opened, records_of, terminal
+from ledger_values import closed, intent, opened, records_of, terminal, text
 
 from router_service.ledger.journal import Journal, JournalLimits, NotRecorded
 from router_service.ledger.records import AttemptTerminal, OperationClosed
@@ -43,6 +43,20 @@ def test_records_come_back_in_their_order(journal):
     journal.terminal(wanted[2])
     journal.operation(wanted[3])
     assert records_of(journal.folder) == wanted
+
+
+def test_a_text_comes_back_and_nothing_waits_for_its_end(journal):
+    journal.text(text())
+    assert records_of(journal.folder) == [text()]
+    assert journal.open_records == 0
+
+
+def test_a_text_that_the_disk_does_not_take_is_left_out_and_later_records_are_whole(journal, full_disk):
+    full_disk(30)
+    journal.text(text())
+    full_disk(None)
+    journal.terminal(terminal())
+    assert records_of(journal.folder) == [terminal()]
 
 
 def test_an_opening_is_in_the_file_before_its_first_attempt_may_leave(journal):

@@ -24,6 +24,7 @@ class Kept:
         self.refuses = None
         self.swept_before = []
         self.forgotten_before = []
+        self.expired_at = []
 
     async def prepare(self):
         self._answer()
@@ -47,6 +48,10 @@ class Kept:
 
     async def forget(self, before_us):
         self.forgotten_before.append(before_us)
+        return 0
+
+    async def expire(self, now_us):
+        self.expired_at.append(now_us)
         return 0
 
     def _answer(self):
@@ -247,6 +252,7 @@ async def test_orphans_and_old_rows_are_looked_for_now_and_then(journal, store):
         await shipper.run()
     assert store.swept_before == [START_US - 3600 * 10**6] * 4
     assert store.forgotten_before == [START_US - 86_400 * 10**6] * 4
+    assert store.expired_at == [START_US] * 4
 
 
 async def test_spend_that_was_recorded_before_the_shutdown_is_in_the_store(tmp_path, journal, store):

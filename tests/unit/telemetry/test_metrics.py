@@ -11,6 +11,7 @@ from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricR
 from router_service.config.configuration import TelemetrySettings
 from router_service.domain.error import NoCandidate, NotFound
 from router_service.domain.event import CallStarted
+from router_service.domain.feedback import Feedback, FeedbackSource, Thumbs
 from router_service.domain.money import CostStatus
 from router_service.domain.receipt import AttemptOutcome, AttemptReason
 from router_service.telemetry import semconv
@@ -165,6 +166,21 @@ def test_a_stream_that_dies_after_its_first_output_is_interrupted() -> None:
     died = replace(attempt(outcome=AttemptOutcome.ERROR), error_type="stream_interrupted")
     meters.play(Episode((died,), status="UNAVAILABLE"), Episode((attempt(error="503"),), status="UNAVAILABLE"))
     assert meters.values("llm_router.stream.interrupted") == {("openai", "gpt-x-0901", "gpt-x"): 1}
+
+
+def test_feedback_is_counted_by_deployment_source_and_thumbs_and_its_scores_are_a_histogram() -> None:
+    meters = Meters()
+    heard = meters.telemetry.observe_feedback
+    heard(Feedback(thumbs=Thumbs.UP, score=0.9, comment="canary", label="canary", author="canary"), "gpt-x")
+    heard(Feedback(thumbs=Thumbs.UP), "gpt-x")
+    heard(Feedback(score=0.25, source=FeedbackSource.REVIEWER), "gpt-x")
+    # labels: deployment, source, thumbs
+    assert meters.values("llm_router.feedback") == {
+        ("gpt-x", "user", "up"): 2,
+        ("gpt-x", "reviewer", "none"): 1,
+    }
+    assert meters.values("llm_router.feedback.score") == {("gpt-x", "user"): 0.9, ("gpt-x", "reviewer"): 0.25}
+    assert "canary" not in str(meters.points())
 
 
 def test_calls_in_flight_are_counted() -> None:

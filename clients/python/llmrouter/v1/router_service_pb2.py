@@ -26,13 +26,14 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from llmrouter.v1 import call_pb2 as llmrouter_dot_v1_dot_call__pb2
 from llmrouter.v1 import chat_pb2 as llmrouter_dot_v1_dot_chat__pb2
 from llmrouter.v1 import decision_pb2 as llmrouter_dot_v1_dot_decision__pb2
+from llmrouter.v1 import feedback_pb2 as llmrouter_dot_v1_dot_feedback__pb2
 from llmrouter.v1 import model_pb2 as llmrouter_dot_v1_dot_model__pb2
 from llmrouter.v1 import receipt_pb2 as llmrouter_dot_v1_dot_receipt__pb2
 from llmrouter.v1 import stream_pb2 as llmrouter_dot_v1_dot_stream__pb2
 from llmrouter.v1 import usage_pb2 as llmrouter_dot_v1_dot_usage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!llmrouter/v1/router_service.proto\x12\x0cllmrouter.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17llmrouter/v1/call.proto\x1a\x17llmrouter/v1/chat.proto\x1a\x1bllmrouter/v1/decision.proto\x1a\x18llmrouter/v1/model.proto\x1a\x1allmrouter/v1/receipt.proto\x1a\x19llmrouter/v1/stream.proto\x1a\x18llmrouter/v1/usage.proto\"~\n\x0cRouteRequest\x12$\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x14.llmrouter.v1.Caller\x12 \n\x04\x63hat\x18\x02 \x01(\x0b\x32\x12.llmrouter.v1.Chat\x12&\n\x07routing\x18\x03 \x01(\x0b\x32\x15.llmrouter.v1.Routing\"\x81\x01\n\rRouteResponse\x12(\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x16.llmrouter.v1.Decision\x12\x16\n\x0e\x64\x65\x63ision_token\x18\x02 \x01(\t\x12.\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9a\x01\n\x0f\x43ompleteRequest\x12$\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x14.llmrouter.v1.Caller\x12 \n\x04\x63hat\x18\x02 \x01(\x0b\x32\x12.llmrouter.v1.Chat\x12&\n\x07routing\x18\x03 \x01(\x0b\x32\x15.llmrouter.v1.Routing\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\"\xbf\x01\n\x10\x43ompleteResponse\x12&\n\x07message\x18\x01 \x01(\x0b\x32\x15.llmrouter.v1.Message\x12\x31\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x1a.llmrouter.v1.FinishReason\x12&\n\x07receipt\x18\x03 \x01(\x0b\x32\x15.llmrouter.v1.Receipt\x12(\n\x08logprobs\x18\x04 \x01(\x0b\x32\x16.llmrouter.v1.Logprobs\"\xa0\x01\n\x15StreamCompleteRequest\x12$\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x14.llmrouter.v1.Caller\x12 \n\x04\x63hat\x18\x02 \x01(\x0b\x32\x12.llmrouter.v1.Chat\x12&\n\x07routing\x18\x03 \x01(\x0b\x32\x15.llmrouter.v1.Routing\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\"\x8b\x04\n\x16StreamCompleteResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12*\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x16.llmrouter.v1.DecisionH\x00\x12\x37\n\x0f\x61ttempt_started\x18\x03 \x01(\x0b\x32\x1c.llmrouter.v1.AttemptStartedH\x00\x12-\n\ntext_delta\x18\x04 \x01(\x0b\x32\x17.llmrouter.v1.TextDeltaH\x00\x12\x37\n\x0freasoning_delta\x18\x05 \x01(\x0b\x32\x1c.llmrouter.v1.ReasoningDeltaH\x00\x12\x36\n\x0ftool_call_delta\x18\x06 \x01(\x0b\x32\x1b.llmrouter.v1.ToolCallDeltaH\x00\x12;\n\x11\x61ttempt_discarded\x18\x07 \x01(\x0b\x32\x1e.llmrouter.v1.AttemptDiscardedH\x00\x12*\n\x08\x66inished\x18\x08 \x01(\x0b\x32\x16.llmrouter.v1.FinishedH\x00\x12\x31\n\x0cgate_verdict\x18\t \x01(\x0b\x32\x19.llmrouter.v1.GateVerdictH\x00\x12\x35\n\x0elogprobs_delta\x18\n \x01(\x0b\x32\x1b.llmrouter.v1.LogprobsDeltaH\x00\x42\x07\n\x05\x65vent\"\'\n\x11GetReceiptRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"<\n\x12GetReceiptResponse\x12&\n\x07receipt\x18\x01 \x01(\x0b\x32\x15.llmrouter.v1.Receipt\"\xec\x01\n\x11QueryUsageRequest\x12.\n\x08group_by\x18\x01 \x03(\x0e\x32\x1c.llmrouter.v1.UsageDimension\x12*\n\x07\x66ilters\x18\x02 \x03(\x0b\x32\x19.llmrouter.v1.UsageFilter\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"z\n\x12QueryUsageResponse\x12$\n\x04rows\x18\x01 \x03(\x0b\x32\x16.llmrouter.v1.UsageRow\x12%\n\x05total\x18\x02 \x01(\x0b\x32\x16.llmrouter.v1.UsageRow\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"G\n\x10GetBudgetRequest\x12$\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x14.llmrouter.v1.Caller\x12\r\n\x05model\x18\x02 \x01(\t\"@\n\x11GetBudgetResponse\x12+\n\nallowances\x18\x01 \x03(\x0b\x32\x17.llmrouter.v1.Allowance\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\\\n\x12ListModelsResponse\x12-\n\x0b\x64\x65ployments\x18\x01 \x03(\x0b\x32\x18.llmrouter.v1.Deployment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xd5\x04\n\rRouterService\x12\x45\n\x05Route\x12\x1a.llmrouter.v1.RouteRequest\x1a\x1b.llmrouter.v1.RouteResponse\"\x03\x90\x02\x01\x12I\n\x08\x43omplete\x12\x1d.llmrouter.v1.CompleteRequest\x1a\x1e.llmrouter.v1.CompleteResponse\x12]\n\x0eStreamComplete\x12#.llmrouter.v1.StreamCompleteRequest\x1a$.llmrouter.v1.StreamCompleteResponse0\x01\x12T\n\nGetReceipt\x12\x1f.llmrouter.v1.GetReceiptRequest\x1a .llmrouter.v1.GetReceiptResponse\"\x03\x90\x02\x01\x12T\n\nQueryUsage\x12\x1f.llmrouter.v1.QueryUsageRequest\x1a .llmrouter.v1.QueryUsageResponse\"\x03\x90\x02\x01\x12Q\n\tGetBudget\x12\x1e.llmrouter.v1.GetBudgetRequest\x1a\x1f.llmrouter.v1.GetBudgetResponse\"\x03\x90\x02\x01\x12T\n\nListModels\x12\x1f.llmrouter.v1.ListModelsRequest\x1a .llmrouter.v1.ListModelsResponse\"\x03\x90\x02\x01\x42X\n\x10\x64\x65v.llmrouter.v1P\x01ZBgithub.com/llmrouter/llmrouter/clients/go/llmrouter/v1;llmrouterv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!llmrouter/v1/router_service.proto\x12\x0cllmrouter.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17llmrouter/v1/call.proto\x1a\x17llmrouter/v1/chat.proto\x1a\x1bllmrouter/v1/decision.proto\x1a\x1bllmrouter/v1/feedback.proto\x1a\x18llmrouter/v1/model.proto\x1a\x1allmrouter/v1/receipt.proto\x1a\x19llmrouter/v1/stream.proto\x1a\x18llmrouter/v1/usage.proto\"~\n\x0cRouteRequest\x12$\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x14.llmrouter.v1.Caller\x12 \n\x04\x63hat\x18\x02 \x01(\x0b\x32\x12.llmrouter.v1.Chat\x12&\n\x07routing\x18\x03 \x01(\x0b\x32\x15.llmrouter.v1.Routing\"\x81\x01\n\rRouteResponse\x12(\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x16.llmrouter.v1.Decision\x12\x16\n\x0e\x64\x65\x63ision_token\x18\x02 \x01(\t\x12.\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9a\x01\n\x0f\x43ompleteRequest\x12$\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x14.llmrouter.v1.Caller\x12 \n\x04\x63hat\x18\x02 \x01(\x0b\x32\x12.llmrouter.v1.Chat\x12&\n\x07routing\x18\x03 \x01(\x0b\x32\x15.llmrouter.v1.Routing\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\"\xbf\x01\n\x10\x43ompleteResponse\x12&\n\x07message\x18\x01 \x01(\x0b\x32\x15.llmrouter.v1.Message\x12\x31\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x1a.llmrouter.v1.FinishReason\x12&\n\x07receipt\x18\x03 \x01(\x0b\x32\x15.llmrouter.v1.Receipt\x12(\n\x08logprobs\x18\x04 \x01(\x0b\x32\x16.llmrouter.v1.Logprobs\"\xa0\x01\n\x15StreamCompleteRequest\x12$\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x14.llmrouter.v1.Caller\x12 \n\x04\x63hat\x18\x02 \x01(\x0b\x32\x12.llmrouter.v1.Chat\x12&\n\x07routing\x18\x03 \x01(\x0b\x32\x15.llmrouter.v1.Routing\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\"\x8b\x04\n\x16StreamCompleteResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12*\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x16.llmrouter.v1.DecisionH\x00\x12\x37\n\x0f\x61ttempt_started\x18\x03 \x01(\x0b\x32\x1c.llmrouter.v1.AttemptStartedH\x00\x12-\n\ntext_delta\x18\x04 \x01(\x0b\x32\x17.llmrouter.v1.TextDeltaH\x00\x12\x37\n\x0freasoning_delta\x18\x05 \x01(\x0b\x32\x1c.llmrouter.v1.ReasoningDeltaH\x00\x12\x36\n\x0ftool_call_delta\x18\x06 \x01(\x0b\x32\x1b.llmrouter.v1.ToolCallDeltaH\x00\x12;\n\x11\x61ttempt_discarded\x18\x07 \x01(\x0b\x32\x1e.llmrouter.v1.AttemptDiscardedH\x00\x12*\n\x08\x66inished\x18\x08 \x01(\x0b\x32\x16.llmrouter.v1.FinishedH\x00\x12\x31\n\x0cgate_verdict\x18\t \x01(\x0b\x32\x19.llmrouter.v1.GateVerdictH\x00\x12\x35\n\x0elogprobs_delta\x18\n \x01(\x0b\x32\x1b.llmrouter.v1.LogprobsDeltaH\x00\x42\x07\n\x05\x65vent\"\'\n\x11GetReceiptRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"<\n\x12GetReceiptResponse\x12&\n\x07receipt\x18\x01 \x01(\x0b\x32\x15.llmrouter.v1.Receipt\"U\n\x15RecordFeedbackRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12(\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x02 \x01(\x0b\x32\x16.llmrouter.v1.Feedback\";\n\x16RecordFeedbackResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\ndeployment\x18\x02 \x01(\t\"\xec\x01\n\x11QueryUsageRequest\x12.\n\x08group_by\x18\x01 \x03(\x0e\x32\x1c.llmrouter.v1.UsageDimension\x12*\n\x07\x66ilters\x18\x02 \x03(\x0b\x32\x19.llmrouter.v1.UsageFilter\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"z\n\x12QueryUsageResponse\x12$\n\x04rows\x18\x01 \x03(\x0b\x32\x16.llmrouter.v1.UsageRow\x12%\n\x05total\x18\x02 \x01(\x0b\x32\x16.llmrouter.v1.UsageRow\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"G\n\x10GetBudgetRequest\x12$\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x14.llmrouter.v1.Caller\x12\r\n\x05model\x18\x02 \x01(\t\"@\n\x11GetBudgetResponse\x12+\n\nallowances\x18\x01 \x03(\x0b\x32\x17.llmrouter.v1.Allowance\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\\\n\x12ListModelsResponse\x12-\n\x0b\x64\x65ployments\x18\x01 \x03(\x0b\x32\x18.llmrouter.v1.Deployment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xb7\x05\n\rRouterService\x12\x45\n\x05Route\x12\x1a.llmrouter.v1.RouteRequest\x1a\x1b.llmrouter.v1.RouteResponse\"\x03\x90\x02\x01\x12I\n\x08\x43omplete\x12\x1d.llmrouter.v1.CompleteRequest\x1a\x1e.llmrouter.v1.CompleteResponse\x12]\n\x0eStreamComplete\x12#.llmrouter.v1.StreamCompleteRequest\x1a$.llmrouter.v1.StreamCompleteResponse0\x01\x12T\n\nGetReceipt\x12\x1f.llmrouter.v1.GetReceiptRequest\x1a .llmrouter.v1.GetReceiptResponse\"\x03\x90\x02\x01\x12`\n\x0eRecordFeedback\x12#.llmrouter.v1.RecordFeedbackRequest\x1a$.llmrouter.v1.RecordFeedbackResponse\"\x03\x90\x02\x02\x12T\n\nQueryUsage\x12\x1f.llmrouter.v1.QueryUsageRequest\x1a .llmrouter.v1.QueryUsageResponse\"\x03\x90\x02\x01\x12Q\n\tGetBudget\x12\x1e.llmrouter.v1.GetBudgetRequest\x1a\x1f.llmrouter.v1.GetBudgetResponse\"\x03\x90\x02\x01\x12T\n\nListModels\x12\x1f.llmrouter.v1.ListModelsRequest\x1a .llmrouter.v1.ListModelsResponse\"\x03\x90\x02\x01\x42X\n\x10\x64\x65v.llmrouter.v1P\x01ZBgithub.com/llmrouter/llmrouter/clients/go/llmrouter/v1;llmrouterv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,40 +45,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROUTERSERVICE'].methods_by_name['Route']._serialized_options = b'\220\002\001'
   _globals['_ROUTERSERVICE'].methods_by_name['GetReceipt']._loaded_options = None
   _globals['_ROUTERSERVICE'].methods_by_name['GetReceipt']._serialized_options = b'\220\002\001'
+  _globals['_ROUTERSERVICE'].methods_by_name['RecordFeedback']._loaded_options = None
+  _globals['_ROUTERSERVICE'].methods_by_name['RecordFeedback']._serialized_options = b'\220\002\002'
   _globals['_ROUTERSERVICE'].methods_by_name['QueryUsage']._loaded_options = None
   _globals['_ROUTERSERVICE'].methods_by_name['QueryUsage']._serialized_options = b'\220\002\001'
   _globals['_ROUTERSERVICE'].methods_by_name['GetBudget']._loaded_options = None
   _globals['_ROUTERSERVICE'].methods_by_name['GetBudget']._serialized_options = b'\220\002\001'
   _globals['_ROUTERSERVICE'].methods_by_name['ListModels']._loaded_options = None
   _globals['_ROUTERSERVICE'].methods_by_name['ListModels']._serialized_options = b'\220\002\001'
-  _globals['_ROUTEREQUEST']._serialized_start=270
-  _globals['_ROUTEREQUEST']._serialized_end=396
-  _globals['_ROUTERESPONSE']._serialized_start=399
-  _globals['_ROUTERESPONSE']._serialized_end=528
-  _globals['_COMPLETEREQUEST']._serialized_start=531
-  _globals['_COMPLETEREQUEST']._serialized_end=685
-  _globals['_COMPLETERESPONSE']._serialized_start=688
-  _globals['_COMPLETERESPONSE']._serialized_end=879
-  _globals['_STREAMCOMPLETEREQUEST']._serialized_start=882
-  _globals['_STREAMCOMPLETEREQUEST']._serialized_end=1042
-  _globals['_STREAMCOMPLETERESPONSE']._serialized_start=1045
-  _globals['_STREAMCOMPLETERESPONSE']._serialized_end=1568
-  _globals['_GETRECEIPTREQUEST']._serialized_start=1570
-  _globals['_GETRECEIPTREQUEST']._serialized_end=1609
-  _globals['_GETRECEIPTRESPONSE']._serialized_start=1611
-  _globals['_GETRECEIPTRESPONSE']._serialized_end=1671
-  _globals['_QUERYUSAGEREQUEST']._serialized_start=1674
-  _globals['_QUERYUSAGEREQUEST']._serialized_end=1910
-  _globals['_QUERYUSAGERESPONSE']._serialized_start=1912
-  _globals['_QUERYUSAGERESPONSE']._serialized_end=2034
-  _globals['_GETBUDGETREQUEST']._serialized_start=2036
-  _globals['_GETBUDGETREQUEST']._serialized_end=2107
-  _globals['_GETBUDGETRESPONSE']._serialized_start=2109
-  _globals['_GETBUDGETRESPONSE']._serialized_end=2173
-  _globals['_LISTMODELSREQUEST']._serialized_start=2175
-  _globals['_LISTMODELSREQUEST']._serialized_end=2233
-  _globals['_LISTMODELSRESPONSE']._serialized_start=2235
-  _globals['_LISTMODELSRESPONSE']._serialized_end=2327
-  _globals['_ROUTERSERVICE']._serialized_start=2330
-  _globals['_ROUTERSERVICE']._serialized_end=2927
+  _globals['_ROUTEREQUEST']._serialized_start=299
+  _globals['_ROUTEREQUEST']._serialized_end=425
+  _globals['_ROUTERESPONSE']._serialized_start=428
+  _globals['_ROUTERESPONSE']._serialized_end=557
+  _globals['_COMPLETEREQUEST']._serialized_start=560
+  _globals['_COMPLETEREQUEST']._serialized_end=714
+  _globals['_COMPLETERESPONSE']._serialized_start=717
+  _globals['_COMPLETERESPONSE']._serialized_end=908
+  _globals['_STREAMCOMPLETEREQUEST']._serialized_start=911
+  _globals['_STREAMCOMPLETEREQUEST']._serialized_end=1071
+  _globals['_STREAMCOMPLETERESPONSE']._serialized_start=1074
+  _globals['_STREAMCOMPLETERESPONSE']._serialized_end=1597
+  _globals['_GETRECEIPTREQUEST']._serialized_start=1599
+  _globals['_GETRECEIPTREQUEST']._serialized_end=1638
+  _globals['_GETRECEIPTRESPONSE']._serialized_start=1640
+  _globals['_GETRECEIPTRESPONSE']._serialized_end=1700
+  _globals['_RECORDFEEDBACKREQUEST']._serialized_start=1702
+  _globals['_RECORDFEEDBACKREQUEST']._serialized_end=1787
+  _globals['_RECORDFEEDBACKRESPONSE']._serialized_start=1789
+  _globals['_RECORDFEEDBACKRESPONSE']._serialized_end=1848
+  _globals['_QUERYUSAGEREQUEST']._serialized_start=1851
+  _globals['_QUERYUSAGEREQUEST']._serialized_end=2087
+  _globals['_QUERYUSAGERESPONSE']._serialized_start=2089
+  _globals['_QUERYUSAGERESPONSE']._serialized_end=2211
+  _globals['_GETBUDGETREQUEST']._serialized_start=2213
+  _globals['_GETBUDGETREQUEST']._serialized_end=2284
+  _globals['_GETBUDGETRESPONSE']._serialized_start=2286
+  _globals['_GETBUDGETRESPONSE']._serialized_end=2350
+  _globals['_LISTMODELSREQUEST']._serialized_start=2352
+  _globals['_LISTMODELSREQUEST']._serialized_end=2410
+  _globals['_LISTMODELSRESPONSE']._serialized_start=2412
+  _globals['_LISTMODELSRESPONSE']._serialized_end=2504
+  _globals['_ROUTERSERVICE']._serialized_start=2507
+  _globals['_ROUTERSERVICE']._serialized_end=3202
 # @@protoc_insertion_point(module_scope)

@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as containers
 from llmrouter.v1 import call_pb2 as call_pb2
 from llmrouter.v1 import chat_pb2 as chat_pb2
 from llmrouter.v1 import decision_pb2 as decision_pb2
+from llmrouter.v1 import feedback_pb2 as feedback_pb2
 from llmrouter.v1 import model_pb2 as model_pb2
 from llmrouter.v1 import receipt_pb2 as receipt_pb2
 from llmrouter.v1 import stream_pb2 as stream_pb2
@@ -329,6 +330,56 @@ class GetReceiptResponse(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RecordFeedbackRequest(message.Message):
+    """RecordFeedbackRequest is a judgement of a call that has ended."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    FEEDBACK_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    """request_id of the call: the caller's x-request-id, or the one the router generated."""
+    @builtins.property
+    def feedback(self) -> feedback_pb2.Feedback:
+        """feedback on its answer."""
+
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        feedback: feedback_pb2.Feedback | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["feedback", b"feedback"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["feedback", b"feedback", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RecordFeedbackResponse(message.Message):
+    """RecordFeedbackResponse says that it is kept."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: builtins.int
+    DEPLOYMENT_FIELD_NUMBER: builtins.int
+    model: builtins.str
+    """model whose answer was judged; empty where the call was not answered."""
+    deployment: builtins.str
+    """deployment that gave it."""
+    def __init__(
+        self,
+        *,
+        model: builtins.str = ...,
+        deployment: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["deployment", b"deployment", "model", b"model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -55,6 +55,11 @@ class RouterServiceStub:
                 request_serializer=llmrouter_dot_v1_dot_router__service__pb2.GetReceiptRequest.SerializeToString,
                 response_deserializer=llmrouter_dot_v1_dot_router__service__pb2.GetReceiptResponse.FromString,
                 _registered_method=True)
+        self.RecordFeedback = channel.unary_unary(
+                '/llmrouter.v1.RouterService/RecordFeedback',
+                request_serializer=llmrouter_dot_v1_dot_router__service__pb2.RecordFeedbackRequest.SerializeToString,
+                response_deserializer=llmrouter_dot_v1_dot_router__service__pb2.RecordFeedbackResponse.FromString,
+                _registered_method=True)
         self.QueryUsage = channel.unary_unary(
                 '/llmrouter.v1.RouterService/QueryUsage',
                 request_serializer=llmrouter_dot_v1_dot_router__service__pb2.QueryUsageRequest.SerializeToString,
@@ -104,6 +109,14 @@ class RouterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordFeedback(self, request, context):
+        """RecordFeedback keeps what somebody made of an answer, by the call's request id; the caller's own tenant's calls only.
+        A repeat by the same source and author replaces what they said before, so that it is safe to send again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def QueryUsage(self, request, context):
         """QueryUsage tells what was used and what it cost. Callers see their own tenant; administrators see others.
         """
@@ -147,6 +160,11 @@ def add_RouterServiceServicer_to_server(servicer, server):
                     servicer.GetReceipt,
                     request_deserializer=llmrouter_dot_v1_dot_router__service__pb2.GetReceiptRequest.FromString,
                     response_serializer=llmrouter_dot_v1_dot_router__service__pb2.GetReceiptResponse.SerializeToString,
+            ),
+            'RecordFeedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordFeedback,
+                    request_deserializer=llmrouter_dot_v1_dot_router__service__pb2.RecordFeedbackRequest.FromString,
+                    response_serializer=llmrouter_dot_v1_dot_router__service__pb2.RecordFeedbackResponse.SerializeToString,
             ),
             'QueryUsage': grpc.unary_unary_rpc_method_handler(
                     servicer.QueryUsage,
@@ -273,6 +291,33 @@ class RouterService:
             '/llmrouter.v1.RouterService/GetReceipt',
             llmrouter_dot_v1_dot_router__service__pb2.GetReceiptRequest.SerializeToString,
             llmrouter_dot_v1_dot_router__service__pb2.GetReceiptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordFeedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmrouter.v1.RouterService/RecordFeedback',
+            llmrouter_dot_v1_dot_router__service__pb2.RecordFeedbackRequest.SerializeToString,
+            llmrouter_dot_v1_dot_router__service__pb2.RecordFeedbackResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,10 @@ class RouterServiceStub:
     """StreamComplete answers event by event: decision first, finished last."""
     GetReceipt: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.GetReceiptRequest, _router_service_pb2.GetReceiptResponse]
     """GetReceipt finds the account of an earlier call, also of one that failed or was cancelled."""
+    RecordFeedback: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.RecordFeedbackRequest, _router_service_pb2.RecordFeedbackResponse]
+    """RecordFeedback keeps what somebody made of an answer, by the call's request id; the caller's own tenant's calls only.
+    A repeat by the same source and author replaces what they said before, so that it is safe to send again.
+    """
     QueryUsage: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.QueryUsageRequest, _router_service_pb2.QueryUsageResponse]
     """QueryUsage tells what was used and what it cost. Callers see their own tenant; administrators see others."""
     GetBudget: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.GetBudgetRequest, _router_service_pb2.GetBudgetResponse]
@@ -61,6 +65,10 @@ class RouterServiceAsyncStub(RouterServiceStub):
     """StreamComplete answers event by event: decision first, finished last."""
     GetReceipt: _aio.UnaryUnaryMultiCallable[_router_service_pb2.GetReceiptRequest, _router_service_pb2.GetReceiptResponse]  # type: ignore[assignment]
     """GetReceipt finds the account of an earlier call, also of one that failed or was cancelled."""
+    RecordFeedback: _aio.UnaryUnaryMultiCallable[_router_service_pb2.RecordFeedbackRequest, _router_service_pb2.RecordFeedbackResponse]  # type: ignore[assignment]
+    """RecordFeedback keeps what somebody made of an answer, by the call's request id; the caller's own tenant's calls only.
+    A repeat by the same source and author replaces what they said before, so that it is safe to send again.
+    """
     QueryUsage: _aio.UnaryUnaryMultiCallable[_router_service_pb2.QueryUsageRequest, _router_service_pb2.QueryUsageResponse]  # type: ignore[assignment]
     """QueryUsage tells what was used and what it cost. Callers see their own tenant; administrators see others."""
     GetBudget: _aio.UnaryUnaryMultiCallable[_router_service_pb2.GetBudgetRequest, _router_service_pb2.GetBudgetResponse]  # type: ignore[assignment]
@@ -102,6 +110,16 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_router_service_pb2.GetReceiptResponse, _abc.Awaitable[_router_service_pb2.GetReceiptResponse]]:
         """GetReceipt finds the account of an earlier call, also of one that failed or was cancelled."""
+
+    @_abc_1.abstractmethod
+    def RecordFeedback(
+        self,
+        request: _router_service_pb2.RecordFeedbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_router_service_pb2.RecordFeedbackResponse, _abc.Awaitable[_router_service_pb2.RecordFeedbackResponse]]:
+        """RecordFeedback keeps what somebody made of an answer, by the call's request id; the caller's own tenant's calls only.
+        A repeat by the same source and author replaces what they said before, so that it is safe to send again.
+        """
 
     @_abc_1.abstractmethod
     def QueryUsage(

@@ -138,6 +138,10 @@ class UsageRow(message.Message):
     LATENCY_P50_FIELD_NUMBER: builtins.int
     LATENCY_P95_FIELD_NUMBER: builtins.int
     LATENCY_P99_FIELD_NUMBER: builtins.int
+    FEEDBACKS_FIELD_NUMBER: builtins.int
+    MEAN_SCORE_FIELD_NUMBER: builtins.int
+    THUMBS_UP_FIELD_NUMBER: builtins.int
+    THUMBS_DOWN_FIELD_NUMBER: builtins.int
     calls: builtins.int
     """calls that began, one for each however many attempts it took."""
     errors: builtins.int
@@ -168,6 +172,14 @@ class UsageRow(message.Message):
     """unpriced_attempts have no known price."""
     saved_nano_usd: builtins.int
     """saved_nano_usd is the baselines' cost less the calls' own, in 1e-9 USD; negative where calls were dearer."""
+    feedbacks: builtins.int
+    """feedbacks on these calls, whenever they were given."""
+    mean_score: builtins.float
+    """mean_score of the feedbacks that have one; unset where none has."""
+    thumbs_up: builtins.int
+    """thumbs_up among them."""
+    thumbs_down: builtins.int
+    """thumbs_down among them."""
     @builtins.property
     def group(self) -> containers.RepeatedCompositeFieldContainer[UsageGroupValue]:
         """group values, in the order that was asked for."""
@@ -206,12 +218,18 @@ class UsageRow(message.Message):
         latency_p50: duration_pb2.Duration | None = ...,
         latency_p95: duration_pb2.Duration | None = ...,
         latency_p99: duration_pb2.Duration | None = ...,
+        feedbacks: builtins.int = ...,
+        mean_score: builtins.float | None = ...,
+        thumbs_up: builtins.int = ...,
+        thumbs_down: builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["latency_p50", b"latency_p50", "latency_p95", b"latency_p95", "latency_p99", b"latency_p99"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_mean_score", b"_mean_score", "latency_p50", b"latency_p50", "latency_p95", b"latency_p95", "latency_p99", b"latency_p99", "mean_score", b"mean_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["attempts", b"attempts", "cached_input_tokens", b"cached_input_tokens", "calls", b"calls", "cancelled", b"cancelled", "cost_nano_usd", b"cost_nano_usd", "errors", b"errors", "estimated_cost_nano_usd", b"estimated_cost_nano_usd", "fallback_calls", b"fallback_calls", "group", b"group", "indeterminate_attempts", b"indeterminate_attempts", "input_tokens", b"input_tokens", "latency_p50", b"latency_p50", "latency_p95", b"latency_p95", "latency_p99", b"latency_p99", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "saved_nano_usd", b"saved_nano_usd", "settled_cost_nano_usd", b"settled_cost_nano_usd", "unpriced_attempts", b"unpriced_attempts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_mean_score", b"_mean_score", "attempts", b"attempts", "cached_input_tokens", b"cached_input_tokens", "calls", b"calls", "cancelled", b"cancelled", "cost_nano_usd", b"cost_nano_usd", "errors", b"errors", "estimated_cost_nano_usd", b"estimated_cost_nano_usd", "fallback_calls", b"fallback_calls", "feedbacks", b"feedbacks", "group", b"group", "indeterminate_attempts", b"indeterminate_attempts", "input_tokens", b"input_tokens", "latency_p50", b"latency_p50", "latency_p95", b"latency_p95", "latency_p99", b"latency_p99", "mean_score", b"mean_score", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "saved_nano_usd", b"saved_nano_usd", "settled_cost_nano_usd", b"settled_cost_nano_usd", "thumbs_down", b"thumbs_down", "thumbs_up", b"thumbs_up", "unpriced_attempts", b"unpriced_attempts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__mean_score: _TypeAlias = typing.Literal["mean_score"]  # noqa: Y015
+    _WhichOneofArgType__mean_score: _TypeAlias = typing.Literal["_mean_score", b"_mean_score"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__mean_score) -> _WhichOneofReturnType__mean_score | None: ...
 
 @typing.final
 class Allowance(message.Message):
