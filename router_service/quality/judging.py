@@ -6,12 +6,12 @@ foresee, and the judge is told that all between its marks is data. What it says 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from router_service.domain.asking import mark_of
 from router_service.domain.chat import Chat, Message, Parameters, Role, TextPart
 
 DEFAULT_RUBRIC = (
@@ -58,7 +58,7 @@ def judge_chat(question: Sequence[Message], answer: str, rubric: str = "") -> Ch
     """
     asked = _cut("\n\n".join(_spoken(question)), *_QUESTION)
     given = _cut(answer, *_ANSWER)
-    mark = hashlib.sha256(f"{len(asked)}:{asked}{given}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    mark = mark_of(asked, given)
     told = _TOLD.format(mark=mark, rubric=rubric.strip() or DEFAULT_RUBRIC)
     shown = (
         f"<conversation {mark}>\n{asked}\n<conversation {mark}>\n\n<answer {mark}>\n{given}\n<answer {mark}>\n\n"

@@ -7,7 +7,7 @@ import pytest
 from router_service.domain.call import Call, Caller
 from router_service.domain.chat import Chat, FinishReason, Message, Role, TextPart
 from router_service.domain.quality import Escalation, Gate, GateKind, Judgement, Threshold
-from router_service.quality.gates import Gates
+from router_service.quality.gates import Gates, combined
 from router_service.quality.given import GivenAnswer
 
 LONG = Gate(kind=GateKind.LONG_ENOUGH, at_least=40)
@@ -29,9 +29,9 @@ def judged(
         chat=Chat(messages=(Message(role=Role.USER, parts=(TextPart("Why?"),)),)),
     )
     given = GivenAnswer(text=text, finish_reason=FinishReason.STOP, calls_tools=calls_tools)
-    return Gates(Escalation(gates=gates, threshold=threshold)).judge(
-        call, given, attempt=3, complexity=complexity, deployment="strong"
-    )
+    together = Gates(Escalation(gates=gates, threshold=threshold))
+    least = together.threshold(complexity=complexity, tier=call.caller.tier, deployment="strong")
+    return combined(together.look(call, given), least, attempt=3)
 
 
 def test_without_a_threshold_every_gate_has_to_pass() -> None:
