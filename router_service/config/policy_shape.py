@@ -254,10 +254,7 @@ class ClassifierShape(Shape):
         if self.band is not None and not 0 <= self.band[0] <= self.band[1] <= 1:
             refuse("the band is no range of scores", "Write two numbers from 0 to 1, the lower one first")
         if (LLM in (self.use, self.then)) != (self.llm is not None):
-            refuse(
-                "`llm` says which model is asked, where `use` or `then` is llm",
-                "Write llm: gpt-4o-mini, or leave it out",
-            )
+            refuse("llm and the models that it means come together", "Write `llm: gpt-4o-mini` beside it, or neither")
         if self.use == LLM and self.band is not None:
             refuse("llm gives no score that a band could hold", "Leave out `band` and `then`, or begin with learned")
         if self.moderate_from is not None and self.complex_from is not None and self.moderate_from > self.complex_from:
