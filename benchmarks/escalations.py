@@ -35,6 +35,7 @@ MODELS = [
     SimulatedModel(name="deepseek-v4-pro", quality=0.9, vision=False),
     SimulatedModel(name="qwen-plus", quality=0.5, vision=False),
     SimulatedModel(name="gpt-4o", quality=0.92),
+    SimulatedModel(name="gpt-4o-mini", quality=0.75),
     SimulatedModel(name="claude-opus-4-8", quality=0.96),
 ]
 
@@ -71,7 +72,8 @@ def prompts(count: int) -> list[str]:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one table's calls: counts by deployment, by gate and by rule, and the money in nano-USD."""
+    """What became of one table's calls: counts by deployment, gate and tier, and the money in nano-USD. `labelled` are
+    the calls for which a model was asked, `unusable` those whose label was none."""
 
     calls: int = 0
     answered: Counter[str] = field(default_factory=Counter)
@@ -80,6 +82,10 @@ class Outcome:
     gates: Counter[str] = field(default_factory=Counter)
     escalated: int = 0
     below: int = 0
+    tiers: Counter[str] = field(default_factory=Counter)
+    labelled: int = 0
+    unusable: int = 0
+    labels_cost: int = 0
     cost: int = 0
     baseline: int = 0
 
@@ -87,7 +93,16 @@ class Outcome:
         """Count one call."""
         self.calls += 1
         self.answered[receipt.deployment] += 1
-        by_number = {attempt.number: attempt.deployment for attempt in receipt.attempts}
+        self.tiers[receipt.signals.complexity] += 1
+        by_number = {
+            attempt.number: attempt.deployment
+            for attempt in receipt.attempts
+            if attempt.reason != receipt_pb2.ATTEMPT_REASON_CLASSIFIER
+        }
+        labels = [one for one in receipt.attempts if one.reason == receipt_pb2.ATTEMPT_REASON_CLASSIFIER]
+        self.labelled += len(labels)
+        self.labels_cost += sum(attempt.cost_nano_usd for attempt in labels)
+        self.unusable += "no usable label" in receipt.signals.complexity_cause
         self.asked.update(by_number.values())
         for verdict in receipt.verdicts:
             if not verdict.passed:
@@ -111,6 +126,13 @@ class Outcome:
             f"  escalated {self.escalated / self.calls:.1%} of {self.calls} calls, below the threshold {self.below}"
         )
         told.append(f"  gates not content with refused answers: {found or 'none'}")
+        shares = ", ".join(f"{tier} {count / self.calls:.1%}" for tier, count in self.tiers.most_common())
+        told.append(f"  tiers: {shares}")
+        if self.labelled:
+            told.append(
+                f"  labels of a model: {self.labelled}, unusable and so moderate {self.unusable}, "
+                f"${self.labels_cost / 1e9:.4f} ({self.labels_cost / self.cost:.1%} of the cost)"
+            )
         told.append(
             f"  cost ${self.cost / 1e9:.4f}, baseline ${self.baseline / 1e9:.4f}, "
             f"saved {1 - self.cost / self.baseline:.1%}"
@@ -158,6 +180,7 @@ TABLES = (
     ("table-7-tiers", "default", "Table 7, tiers with gates by length and structure"),
     ("table-7-tiers", "by-length", "Table 7, longer than 50 characters and no doubt"),
     ("table-4-complexity", "default", "Table 4, by complexity, nothing judged"),
+    ("table-4-complexity", "asked", "Table 4, by complexity as gpt-4o-mini says"),
     ("table-4-complexity", "checked", "Table 4, by complexity, refused answers to gpt-4o"),
 )
 

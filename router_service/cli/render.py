@@ -30,6 +30,8 @@ def decision_view(decision: decision_pb2.Decision) -> Group:
             style="dim",
         ),
     ]
+    if decision.provisional:
+        lines.append(Text("provisional: a call asks a model how complex it is, which may choose another rule"))
     table = plain_table("", "deployment", "provider", "estimate", "note")
     for position, candidate in enumerate(decision.candidates, start=1):
         priced = candidate.HasField("estimated_cost_nano_usd")

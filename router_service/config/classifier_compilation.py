@@ -7,18 +7,35 @@ from pathlib import Path
 
 from router_service.config.policy_shape import ClassifierShape
 from router_service.config.router_file import is_router_file, read_router_file, shipped
+from router_service.domain.asking import Asking
 from router_service.domain.classifier import LEARNED, Classification, LearnedWeights
+from router_service.domain.deployment import Deployment
 from router_service.domain.policy import Policy
 
 
-def classification(shape: ClassifierShape) -> Classification:
-    """As a policy runs it."""
+def classification(shape: ClassifierShape, named: Mapping[str, tuple[Deployment, ...]]) -> Classification:
+    """As a policy runs it; `named` has the deployments of every name that the file may use."""
+    llm = shape.llm
     return Classification(
         use=shape.use,
         band=shape.band,
         then=shape.then or "",
         moderate_from=shape.moderate_from,
         complex_from=shape.complex_from,
+        asking=None if llm is None else asking(llm.use, llm.timeout, llm.max_cost_usd, named),
+        prompt="" if llm is None else llm.prompt,
+        remembered=0 if llm is None else llm.cache,
+    )
+
+
+def asking(
+    names: Iterable[str], timeout: float, max_cost_nano_usd: int, named: Mapping[str, tuple[Deployment, ...]]
+) -> Asking:
+    """Whom a question goes to, each deployment once, and what it may take."""
+    return Asking(
+        deployments=tuple({one.id: one for name in names for one in named[name]}.values()),
+        timeout=timeout,
+        max_cost_nano_usd=max_cost_nano_usd,
     )
 
 

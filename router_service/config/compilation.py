@@ -391,7 +391,7 @@ def _policy(
         hedge=_hedge(shape.hedge),
         keep_answers=shape.keep_answers,
         escalation=escalation(shape.escalate, named),
-        classification=classification(shape.classifier),
+        classification=classification(shape.classifier, named),
     )
 
 

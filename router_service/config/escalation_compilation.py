@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 
+from router_service.config.asking_shape import GRADE_COST, GRADE_TIMEOUT
+from router_service.config.classifier_compilation import asking
 from router_service.config.escalation_shape import EscalationShape, GateShape
 from router_service.config.source import Location, Source
 from router_service.domain.deployment import Deployment
-from router_service.domain.quality import Escalation, Gate, Threshold
+from router_service.domain.quality import Escalation, Gate, Panel, Threshold, Unavailable
 
 
 def check_escalation(
@@ -30,6 +32,8 @@ def check_escalation(
         report_no_complexity((*at, "threshold", "complexity", label), label)
     seen: list[GateShape] = []
     for number, gate in enumerate(shape.gates):
+        for position, name in enumerate(gate.use or ()):
+            report_unless_known(source.known((*at, "gates", number, "use", position)), name)
         if gate in seen:
             source.report((*at, "gates", number), f"{gate.gate.value} is listed twice", "Give it a `weight` instead")
         seen.append(gate)
@@ -43,7 +47,7 @@ def escalation(shape: EscalationShape | None, named: Mapping[str, tuple[Deployme
         return None
     threshold = shape.threshold
     return Escalation(
-        gates=tuple(_gate(gate) for gate in shape.gates),
+        gates=tuple(_gate(gate, named) for gate in shape.gates),
         to=tuple({one.id: one for name in shape.to for one in named[name]}.values()),
         threshold=Threshold(
             least=threshold.least,
@@ -58,7 +62,7 @@ def escalation(shape: EscalationShape | None, named: Mapping[str, tuple[Deployme
     )
 
 
-def _gate(shape: GateShape) -> Gate:
+def _gate(shape: GateShape, named: Mapping[str, tuple[Deployment, ...]]) -> Gate:
     return Gate(
         kind=shape.gate,
         weight=shape.weight,
@@ -70,6 +74,20 @@ def _gate(shape: GateShape) -> Gate:
         least_margin=shape.min_margin,
         quantile=shape.quantile,
         calibration=tuple((margin, score) for margin, score in shape.calibration or ()),
+        panel=_panel(shape, named),
+    )
+
+
+def _panel(shape: GateShape, named: Mapping[str, tuple[Deployment, ...]]) -> Panel | None:
+    if shape.use is None:
+        return None
+    timeout = GRADE_TIMEOUT if shape.timeout is None else shape.timeout
+    return Panel(
+        asking=asking(shape.use, timeout, GRADE_COST if shape.max_cost_usd is None else shape.max_cost_usd, named),
+        rubric=shape.rubric or "",
+        min_score=0.7 if shape.min_score is None else shape.min_score,
+        unavailable=shape.unavailable or Unavailable.PASS,
+        share=1.0 if shape.share is None else shape.share,
     )
 
 

@@ -9,9 +9,9 @@ from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validat
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from router_service.config.quantity import Count, CountFromZero, refuse
+from router_service.config.quantity import Count, CountFromZero, NanoUsd, Timeout, refuse
 from router_service.config.shape import Shape, Texts
-from router_service.domain.quality import GateDelivery, GateKind, Unsatisfied
+from router_service.domain.quality import GateDelivery, GateKind, Unavailable, Unsatisfied
 
 Score = Annotated[float, Field(ge=0, le=1)]
 _Point = Annotated[list[Score], Field(min_length=2, max_length=2)]
@@ -24,10 +24,13 @@ _OPTIONS: dict[str, frozenset[GateKind]] = {
     "min_margin": frozenset({GateKind.CONFIDENT}),
     "quantile": frozenset({GateKind.CONFIDENT}),
     "calibration": frozenset({GateKind.CONFIDENT}),
+    **dict.fromkeys(
+        ("use", "rubric", "min_score", "timeout", "max_cost_usd", "unavailable", "share"), frozenset({GateKind.JUDGE})
+    ),
 }
 
 
-class _Or:
+class Or:
     """Says in the JSON Schema that a value may also be written in a short way."""
 
     def __init__(self, short: dict[str, Any]) -> None:
@@ -60,6 +63,33 @@ class GateShape(Shape):
     schema_: dict[str, Any] | None = Field(
         default=None, alias="schema", description="Of json_schema: a JSON Schema. Default: the one the call asks for."
     )
+    use: Texts | None = Field(
+        default=None,
+        min_length=1,
+        description="Of judge: the models or deployments that grade the answer, in order: the next where one fails.",
+    )
+    rubric: str | None = Field(
+        default=None,
+        max_length=8000,
+        description="Of judge: what counts. Default: correct, complete, to the point, and what was asked for.",
+    )
+    min_score: Score | None = Field(default=None, description="Of judge: the grade that passes, 0 to 1. Default: 0.7.")
+    timeout: Timeout | None = Field(
+        default=None,
+        description="Of judge: for all its models together; half of what is left until the caller's deadline, if that "
+        "is less. A duration, longer than 0. Default: 5s.",
+    )
+    max_cost_usd: NanoUsd | None = Field(
+        default=None,
+        description="Of judge: a model whose estimate for the question is higher is not asked. In USD. Default: 0.05.",
+    )
+    unavailable: Unavailable | None = Field(
+        default=None,
+        description="Of judge: whether an answer that nobody could grade passes this gate. Default: pass.",
+    )
+    share: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None, description="Of judge: the share of answers that are graded, by chance. Default: 1."
+    )
 
     min_margin: Score | None = Field(
         default=None,
@@ -85,6 +115,8 @@ class GateShape(Shape):
         for option, kinds in _OPTIONS.items():
             if option in given and self.gate not in kinds:
                 refuse(f"{self.gate.value} has no {option}", f"Only {', '.join(sorted(kinds))} has it")
+        if self.gate is GateKind.JUDGE and self.use is None:
+            refuse("judge needs a model", "Write for example {gate: judge, use: gpt-4o-mini}")
         if self.gate is GateKind.REGEX:
             if self.pattern is None:
                 refuse("regex needs a pattern", 'Write for example {gate: regex, pattern: "^Ticket-[0-9]+"}')
@@ -132,14 +164,14 @@ def _threshold(value: Any) -> Any:
     return {"least": value} if isinstance(value, int | float | str) and not isinstance(value, bool) else value
 
 
-_GATE_NAME = {"enum": [str(kind) for kind in GateKind]}
+_GATE_NAME = {"enum": [str(kind) for kind in GateKind if kind is not GateKind.JUDGE]}
 _SCORE = {"type": "number", "minimum": 0, "maximum": 1}
 
 
 class EscalationShape(Shape):
     """Gates that judge an answer, and who is asked next where they refuse it. Without gates nothing is judged."""
 
-    gates: list[Annotated[GateShape, BeforeValidator(_gate), _Or(_GATE_NAME)]] = Field(
+    gates: list[Annotated[GateShape, BeforeValidator(_gate), Or(_GATE_NAME)]] = Field(
         description="What judges an answer. Without a threshold every gate has to pass."
     )
     to: Texts = Field(
@@ -147,7 +179,7 @@ class EscalationShape(Shape):
         description="Models or deployments that are asked after a refusal, in this order. Default: the candidates "
         "after the one that answered.",
     )
-    threshold: Annotated[ThresholdShape, BeforeValidator(_threshold), _Or(_SCORE)] = Field(
+    threshold: Annotated[ThresholdShape, BeforeValidator(_threshold), Or(_SCORE)] = Field(
         default_factory=ThresholdShape,
         description="The least weighted mean of the gates' scores that passes: a number, or by complexity, tier and "
         "model. Default: every gate has to pass.",

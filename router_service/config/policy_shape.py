@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from router_service.config.escalation_shape import EscalationShape
+from router_service.config.asking_shape import LabelShape
+from router_service.config.escalation_shape import EscalationShape, Or
 from router_service.config.identity_shape import IdentityShape
 from router_service.config.ledger_shape import LedgerShape
 from router_service.config.limits_shape import BudgetShape, LimitShape, RedisShape
@@ -26,7 +27,7 @@ from router_service.config.shape import (
     listed,
 )
 from router_service.config.storage_shape import StorageShape
-from router_service.domain.classifier import HEURISTIC
+from router_service.domain.classifier import HEURISTIC, LLM
 from router_service.domain.deployment import Capability, Retention
 from router_service.domain.policy import Recovery, StickyKey, Strategy
 
@@ -208,35 +209,26 @@ class HedgeShape(Shape):
     )
 
 
-_SCORE = {"type": "number", "minimum": 0, "maximum": 1}
-_CLASSIFIER_SCHEMA = {
-    "anyOf": [
-        {"type": "string", "minLength": 1},
-        {
-            "type": "object",
-            "properties": {
-                "use": {"type": "string", "minLength": 1},
-                "band": {"type": "array", "items": _SCORE, "minItems": 2, "maxItems": 2},
-                "then": {"type": "string", "minLength": 1},
-                "moderate_from": _SCORE,
-                "complex_from": _SCORE,
-            },
-            "dependentRequired": {"band": ["then"], "then": ["band"]},
-            "additionalProperties": False,
-        },
-    ]
+_BAND_SCHEMA = {
+    "type": "array",
+    "items": {"type": "number", "minimum": 0, "maximum": 1},
+    "minItems": 2,
+    "maxItems": 2,
 }
 
 
 class ClassifierShape(Shape):
-    """Who judges how complex a call is, where the caller does not say."""
+    """Who judges how complex a call is, where the caller does not say. A name alone is `use`."""
+
+    model_config = ConfigDict(json_schema_extra={"dependentRequired": {"band": ["then"], "then": ["band"]}})
 
     use: str = Field(
         default=HEURISTIC,
         min_length=1,
-        description="heuristic; learned, which comes with the package; or a router file that `llmrouter train` wrote.",
+        description="heuristic; learned, which comes with the package; a router file that `llmrouter train` wrote; or "
+        "llm, which asks a model.",
     )
-    band: tuple[float, float] | None = Field(
+    band: Annotated[tuple[float, float], WithJsonSchema(_BAND_SCHEMA)] | None = Field(
         default=None, description="Scores from and to which it is not believed, and `then` judges. Default: none."
     )
     then: str | None = Field(default=None, description="Who judges within the band: as for `use`.")
@@ -245,6 +237,9 @@ class ClassifierShape(Shape):
     )
     complex_from: float | None = Field(
         default=None, ge=0, le=1, description="Score from which it is complex. Default: the classifier's own."
+    )
+    llm: Annotated[LabelShape, Or(SOME_TEXTS_SCHEMA)] | None = Field(
+        default=None, description="Which models llm means, and what asking one may take."
     )
 
     @model_validator(mode="before")
@@ -258,6 +253,10 @@ class ClassifierShape(Shape):
             refuse("`band` and `then` come together", "Write both, or neither")
         if self.band is not None and not 0 <= self.band[0] <= self.band[1] <= 1:
             refuse("the band is no range of scores", "Write two numbers from 0 to 1, the lower one first")
+        if (LLM in (self.use, self.then)) != (self.llm is not None):
+            refuse("llm and the models that it means come together", "Write `llm: gpt-4o-mini` beside it, or neither")
+        if self.use == LLM and self.band is not None:
+            refuse("llm gives no score that a band could hold", "Leave out `band` and `then`, or begin with learned")
         if self.moderate_from is not None and self.complex_from is not None and self.moderate_from > self.complex_from:
             refuse("`moderate_from` is above `complex_from`", "Swap the two")
         return self
@@ -289,10 +288,9 @@ class PolicyShape(Shape):
         default_factory=lambda: ["simple", "moderate", "complex"],
         description="Complexity labels that callers may give.",
     )
-    classifier: Annotated[ClassifierShape, WithJsonSchema(_CLASSIFIER_SCHEMA)] = Field(
+    classifier: Annotated[ClassifierShape, Or({"type": "string", "minLength": 1})] = Field(
         default_factory=ClassifierShape,
-        description="Who judges complexity where the caller does not: heuristic, learned, a router file, or an object "
-        "of use, band ([0.4, 0.6]), then, moderate_from and complex_from.",
+        description="Who judges complexity where the caller does not: heuristic, learned, a router file, or more.",
     )
     stream_upstream: bool = Field(
         default=True,

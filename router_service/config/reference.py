@@ -64,6 +64,8 @@ _TITLES = {
     "policies.<name>.timeouts": "TimeoutsShape",
     "policies.<name>.retries": "RetriesShape",
     "policies.<name>.hedge": "HedgeShape",
+    "policies.<name>.classifier": "ClassifierShape",
+    "policies.<name>.classifier.llm": "LabelShape",
     "escalate (of policies and rules)": "EscalationShape",
     "escalate.gates[]": "GateShape",
     "escalate.threshold": "ThresholdShape",

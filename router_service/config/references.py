@@ -14,7 +14,7 @@ from router_service.config.router_file import RouterFileError, is_router_file, r
 from router_service.config.shape import ModelShape, ProviderShape
 from router_service.config.source import Location, Source, dotted
 from router_service.config.vendors import VENDORS, Vendor
-from router_service.domain.classifier import HEURISTIC, LEARNED, LLM
+from router_service.domain.classifier import HEURISTIC, LEARNED
 
 
 def vendor_of(name: str, provider: ProviderShape) -> Vendor | None:
@@ -42,7 +42,7 @@ def check_references(source: Source, document: Document, directory: Path) -> Non
     names = _Names(document)
     for policy in document.policies.values():
         _check_policy(source, policy, names)
-        _check_classifier(source, policy, directory)
+        _check_classifier(source, policy, names, directory)
     _check_default_policy(source, document)
 
 
@@ -140,19 +140,20 @@ def _check_policy(source: Source, piece: PolicyPiece, names: _Names) -> None:
             catch_all = rule.at
 
 
-def _check_classifier(source: Source, piece: PolicyPiece, directory: Path) -> None:
+def _check_classifier(source: Source, piece: PolicyPiece, names: _Names, directory: Path) -> None:
     policy = piece.policy.shape
     if policy is None or "classifier" in piece.policy.dropped:
         return
     at = (*piece.policy.at, "classifier")
+    for number, name in enumerate(policy.classifier.llm.use if policy.classifier.llm else ()):
+        if name not in names.limits:
+            names.report_unknown(source, source.known((*at, "llm", "use", number)), name)
     for name in (policy.classifier.use, policy.classifier.then or HEURISTIC):
-        if name == LLM:
-            source.report(at, "no model can be asked for complexity yet", f"Write {HEURISTIC}, {LEARNED} or a file")
-        elif is_router_file(name):
+        if is_router_file(name):
             try:
                 read_router_file(directory / name, name)
             except OSError as exc:
-                fix = f"Write {HEURISTIC}, {LEARNED} or the path of a file that `llmrouter train` wrote"
+                fix = f"Write {HEURISTIC}, {LEARNED}, llm or the path of a file that `llmrouter train` wrote"
                 source.report(at, f"cannot read {name}: {exc.strerror}", fix)
             except RouterFileError as error:
                 source.report(at, f"{name} {error}", "Train it anew with `llmrouter train`")

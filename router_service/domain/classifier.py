@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from router_service.domain.asking import Asking
+
 HEURISTIC, LEARNED, LLM = "heuristic", "learned", "llm"
 
 Term = str | tuple[str, str]
@@ -13,10 +15,13 @@ Term = str | tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Classification:
-    """Which classifier judges the calls of a policy: "heuristic", "learned", or the name of a router file.
+    """Which classifier judges the calls of a policy: "heuristic", "learned", "llm", or the name of a router file.
 
     A score within `band` (both ends inclusive) is not believed: `then` judges instead. Thresholds that are `None` are
     the classifier's own: a score from `moderate_from` is moderate, from `complex_from` complex.
+
+    `asking` says which models "llm" is, `prompt` what they are told beyond the labels, and `remembered` how many of
+    their labels a process keeps.
     """
 
     use: str = HEURISTIC
@@ -24,6 +29,9 @@ class Classification:
     then: str = ""
     moderate_from: float | None = None
     complex_from: float | None = None
+    asking: Asking | None = None
+    prompt: str = ""
+    remembered: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

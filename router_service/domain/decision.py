@@ -24,9 +24,9 @@ class ComplexitySource(StrEnum):
 class Signals:
     """What is known of a call before deciding. `language` is a lower-case BCP 47 tag or empty.
 
-    `classifier` is the name of the one whose score counts, empty where the caller said; `complexity_cause` tells in
-    words why the complexity is what it is. `asks` names the model-backed classifier that is still to be asked, empty
-    where nobody is.
+    `classifier` is the name of the one whose word counts, empty where the caller said, and `classified_by` the
+    deployment that was asked where it is a model; `complexity_cause` tells in words why the complexity is what it is.
+    `asks` names the model-backed classifier that is still to be asked, empty where nobody is.
     """
 
     input_tokens: int
@@ -37,6 +37,7 @@ class Signals:
     complexity_cause: str = ""
     classifier: str = ""
     asks: str = ""
+    classified_by: str = ""
     turns: int
     needs: frozenset[Capability]
 
@@ -113,6 +114,11 @@ class Decision:
     cause: str
     fingerprint: str
     escalations: tuple[Candidate, ...] = ()
+
+    @property
+    def is_provisional(self) -> bool:
+        """Whether a model would be asked how complex the call is before it is answered."""
+        return bool(self.signals.asks)
 
     @property
     def rule_name(self) -> str:

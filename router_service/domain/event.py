@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from router_service.domain.call import Call
-from router_service.domain.chat import FinishReason, Message
+from router_service.domain.chat import FinishReason, Message, Parameters
 from router_service.domain.decision import Decision
 from router_service.domain.deployment import Deployment
 from router_service.domain.error import RouterError
@@ -67,7 +67,8 @@ class Decided:
 class AttemptStarted:
     """An upstream call is about to be dispatched; `max_output_tokens` is the limit sent with it.
 
-    `continues` is the number of the attempt from whose output it goes on, 0 where it begins anew.
+    `continues` is the number of the attempt from whose output it goes on, 0 where it begins anew; `judges` that of the
+    attempt whose answer it judges, 0 elsewhere. Callers are told of none that the router makes for itself.
     """
 
     number: int
@@ -76,7 +77,9 @@ class AttemptStarted:
     reason: AttemptReason
     started_at: float
     max_output_tokens: int | None
+    parameters: Parameters = Parameters()
     continues: int = 0
+    judges: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

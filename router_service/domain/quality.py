@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from router_service.domain.asking import Asking
 from router_service.domain.deployment import Deployment
 
 
 class GateKind(StrEnum):
-    """What a gate looks at; `quality.gates` has one for each."""
+    """What a gate looks at; `quality.gates` has one for each but JUDGE, for which a model is asked."""
 
     NOT_EMPTY = "not_empty"
     LONG_ENOUGH = "long_enough"
@@ -27,6 +28,7 @@ class GateKind(StrEnum):
     ARITHMETIC = "arithmetic"
     CODE_PARSES = "code_parses"
     CONFIDENT = "confident"
+    JUDGE = "judge"
 
 
 class GateDelivery(StrEnum):
@@ -47,12 +49,33 @@ class Unsatisfied(StrEnum):
     FAIL = "fail"
 
 
+class Unavailable(StrEnum):
+    """What becomes of an answer that a model should judge and did not: it passes that gate, or is refused by it."""
+
+    PASS = "pass"  # noqa: S105 - no password
+    REFUSE = "refuse"
+
+
 class Quality(StrEnum):
     """What gates made of the answer that the caller got."""
 
     UNJUDGED = "unjudged"
     PASSED = "passed"
     BELOW_THRESHOLD = "below_threshold"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """How models judge: `asking` says which, `rubric`, empty for the usual one, by what.
+
+    A grade from `min_score` (0 to 1) up passes. `share` is of the answers, from 0 to 1, that are judged at all.
+    """
+
+    asking: Asking
+    rubric: str = ""
+    min_score: float = 0.7
+    unavailable: Unavailable = Unavailable.PASS
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +87,7 @@ class Gate:
     `schema_json` is a JSON Schema as JSON text, empty for the call's own. `least_margin` is in probability, `quantile`
     says at which token of an answer it is taken, counted from the least sure one, and `calibration` has points (margin,
     score) between which the score is a straight line; empty makes the margin itself the score.
+    `panel` is a JUDGE's, and has one always.
     """
 
     kind: GateKind
@@ -76,6 +100,7 @@ class Gate:
     least_margin: float | None = None
     quantile: float | None = None
     calibration: tuple[tuple[float, float], ...] = ()
+    panel: Panel | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,12 +151,14 @@ class Escalation:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one gate found. `score` is from 0 to 1; `reason` is in the router's words and quotes no answer."""
+    """What one gate found. `score` is from 0 to 1; `reason` is in the router's words and quotes no answer. `asked` is
+    the number of the attempt that asked a model for it, 0 where none did."""
 
     gate: str
     passed: bool
     score: float
     reason: str
+    asked: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,13 +14,23 @@ from router_service.domain.quality import Judgement, Quality
 
 
 class AttemptReason(StrEnum):
-    """Why an attempt was made."""
+    """Why an attempt was made. CLASSIFIER and JUDGE are questions of the router's own, and answer no caller."""
 
     PRIMARY = "primary"
     RETRY = "retry"
     FALLBACK = "fallback"
     ESCALATION = "escalation"
     HEDGE = "hedge"
+    CLASSIFIER = "classifier"
+    JUDGE = "judge"
+
+    @property
+    def is_question(self) -> bool:
+        """Whether the router asks for itself."""
+        return self in _QUESTIONS
+
+
+_QUESTIONS = frozenset({AttemptReason.CLASSIFIER, AttemptReason.JUDGE})
 
 
 class AttemptOutcome(StrEnum):
@@ -100,6 +110,8 @@ class Receipt:
         """The attempt that gave the answer, if one did."""
         refused = {judgement.attempt for judgement in self.judgements if not judgement.passed}
         for attempt in reversed(self.attempts):
+            if attempt.reason.is_question:
+                continue
             if attempt.number == self.answer:
                 return attempt
             if self.answer is None and attempt.outcome is AttemptOutcome.SUCCESS and attempt.number not in refused:

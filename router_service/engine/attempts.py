@@ -6,20 +6,17 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from router_service.domain.call import Call
-from router_service.domain.decision import Candidate
 from router_service.domain.error import UpstreamError, UpstreamFault
 from router_service.domain.event import AttemptStarted, Delta
 from router_service.domain.money import Billed, Usage
-from router_service.domain.policy import Recovery
-from router_service.domain.receipt import Attempt, AttemptOutcome, AttemptReason
+from router_service.domain.receipt import Attempt, AttemptOutcome
 from router_service.domain.upstream import Provider, Reply, UpstreamRequest
 from router_service.engine.charges import Reserve
 from router_service.engine.continuation import Continuation
 from router_service.engine.deadline import AttemptBudget, plan_attempt
 from router_service.engine.health import HealthBook
 from router_service.engine.hedge import Claim
-from router_service.engine.logprobs import logprob_wish
+from router_service.engine.order import Order
 from router_service.engine.run import Answered, CallRun
 from router_service.engine.taxonomy import TAXONOMY
 from router_service.engine.watchdog import Watchdog
@@ -36,10 +33,8 @@ class _Progress:
 
     number: int
     attempt_id: str
-    reason: AttemptReason
     started_at: float
     began: float
-    max_output_tokens: int | None
     reserve: Reserve | None = None
     continues: int = 0
     continuation: Continuation | None = None
@@ -56,41 +51,36 @@ class Attempts:
         self._health = health
         self._tracing_providers = tracing_providers
 
-    async def make(
-        self,
-        run: CallRun,
-        candidate: Candidate,
-        reason: AttemptReason,
-        fallbacks_left: int,
-        *,
-        prefix: str = "",
-        claim: Claim | None = None,
-    ) -> Answered:
+    async def make(self, run: CallRun, order: Order, *, claim: Claim | None = None) -> Answered:
         """One attempt; its record is on `run` however it ends. Raises `UpstreamError`; before it was dispatched also
         `LimitReached` and `BudgetSpent`, where a limit or budget has no room for it, and `Overloaded`.
 
-        Given a `prefix`, it goes on from what the caller sees. `claim` is asked with the first output.
+        `claim` is asked with the first output. What the router asks for itself is never shown to the caller.
         """
-        deployment = candidate.deployment
-        number = run.next_number()
-        output_limit = _output_limit(candidate, prefix)
+        deployment = order.deployment
+        number = run.next_number(order.reason)
         try:
-            reserve = await _reserve(run, candidate, number, output_limit)
+            reserve = await _reserve(run, order, number)
         except BaseException:
-            run.give_back(number)
+            run.give_back(number, order.reason)
             raise
-        progress = _begin(run, number, reason, prefix, output_limit, reserve)
+        progress = _begin(run, order, number, reserve)
         started = AttemptStarted(
             number=progress.number,
             attempt_id=progress.attempt_id,
             deployment=deployment,
-            reason=reason,
+            reason=order.reason,
             started_at=progress.started_at,
-            max_output_tokens=progress.max_output_tokens,
+            max_output_tokens=order.max_output_tokens,
+            parameters=order.parameters,
             continues=progress.continues,
+            judges=order.judges,
         )
         try:
-            await run.tell(started)
+            if order.reason.is_question:
+                run.observer(started)
+            else:
+                await run.tell(started)
             # Nothing waits from here on: what is intended is either recorded as ended, or the process died.
             run.intend(started, reserve)
         except BaseException:
@@ -100,70 +90,61 @@ class Attempts:
         dispatch = self._health.dispatched(deployment.id)
         reply = Reply()
         try:
-            await self._send(run, candidate, progress, reply, fallbacks_left, claim)
+            await self._send(run, order, progress, reply, claim)
         except UpstreamError as error:
             self._health.failed(dispatch, error)
-            self._record(run, candidate, progress, reply, AttemptOutcome.ERROR, error)
+            self._record(run, order, progress, reply, AttemptOutcome.ERROR, error)
             raise
         except asyncio.CancelledError:
             self._health.abandoned(dispatch)
-            self._record(run, candidate, progress, reply, AttemptOutcome.CANCELLED, None)
+            self._record(run, order, progress, reply, AttemptOutcome.CANCELLED, None)
             raise
         except BaseException:
             self._health.abandoned(dispatch)
             defect = UpstreamError(UpstreamFault.MALFORMED, "The router failed while reading the answer.")
-            self._record(run, candidate, progress, reply, AttemptOutcome.ERROR, defect)
+            self._record(run, order, progress, reply, AttemptOutcome.ERROR, defect)
             raise
         self._health.succeeded(dispatch)
-        return Answered(self._record(run, candidate, progress, reply, AttemptOutcome.SUCCESS, None), reply)
+        return Answered(self._record(run, order, progress, reply, AttemptOutcome.SUCCESS, None), reply)
 
-    async def _send(
-        self,
-        run: CallRun,
-        candidate: Candidate,
-        progress: _Progress,
-        reply: Reply,
-        fallbacks_left: int,
-        claim: Claim | None,
-    ) -> None:
-        assert run.decision is not None
-        policy = run.decision.policy
-        streamed = run.call.stream or policy.stream_upstream
+    async def _send(self, run: CallRun, order: Order, progress: _Progress, reply: Reply, claim: Claim | None) -> None:
         budget = plan_attempt(
             now=progress.began,
-            deadline=run.deadline,
-            timeouts=policy.timeouts,
-            fallbacks_left=fallbacks_left,
-            streamed=streamed,
-            recovers=run.holding or _recovers(run.call, policy.recovery),
+            deadline=order.deadline,
+            timeouts=order.timeouts,
+            fallbacks_left=order.fallbacks_left,
+            streamed=order.streamed,
+            recovers=order.recovers,
         )
-        request = self._request(run, candidate, progress, budget)
-        provider = self._providers[candidate.deployment.provider]
+        request = self._request(run, order, progress, budget)
+        provider = self._providers[order.deployment.provider]
         monotonic = run.clock.monotonic
         watchdog = Watchdog(
-            candidate.deployment.id,
+            order.deployment.id,
             budget,
-            policy.timeouts,
-            deadline=run.deadline,
-            streamed=streamed,
+            order.timeouts,
+            deadline=order.deadline,
+            streamed=order.streamed,
             monotonic=monotonic,
         )
+        is_shown = run.call.stream and not order.reason.is_question
 
         async def receive(deltas: Sequence[Delta]) -> None:
             if progress.first_output_at is None:
                 if claim is not None:
                     await _going_on(claim)
                 progress.first_output_at = monotonic()
-                run.heard(progress.first_output_at)
+                if not order.reason.is_question:
+                    run.heard(progress.first_output_at)
             if progress.continuation is not None:
                 deltas = progress.continuation.take(deltas)
-            if run.call.stream and deltas:
+            if is_shown and deltas:
                 await watchdog.while_read(run.show(progress.number, deltas))
             watchdog.heard()
 
         try:
             await watchdog.guard(
-                provider.stream(request, reply, receive) if streamed else provider.complete(request, reply)
+                provider.stream(request, reply, receive) if order.streamed else provider.complete(request, reply)
             )
         except UpstreamError:
             # What may follow a verified finish, such as usage, is not worth an answer that arrived whole.
@@ -171,39 +152,36 @@ class Attempts:
                 raise
         if reply.finish_reason is None:
             raise UpstreamError(
-                UpstreamFault.TRUNCATED, f"{candidate.deployment.id} ended without saying that it had finished."
+                UpstreamFault.TRUNCATED, f"{order.deployment.id} ended without saying that it had finished."
             )
         if claim is not None and progress.first_output_at is None:
             await _going_on(claim)
-        if run.call.stream:
+        if is_shown:
             # An answer without output takes back what it replaces all the same.
             await run.take_back_others(progress.number)
 
-    def _request(
-        self, run: CallRun, candidate: Candidate, progress: _Progress, budget: AttemptBudget
-    ) -> UpstreamRequest:
-        assert run.decision is not None
+    def _request(self, run: CallRun, order: Order, progress: _Progress, budget: AttemptBudget) -> UpstreamRequest:
         headers = {"x-client-request-id": progress.attempt_id}
-        if candidate.deployment.provider in self._tracing_providers:
+        if order.deployment.provider in self._tracing_providers:
             headers.update(run.observer.trace_headers(progress.number))
         return UpstreamRequest(
             attempt_id=progress.attempt_id,
-            deployment=candidate.deployment,
-            chat=run.call.chat,
-            parameters=run.decision.parameters,
-            max_output_tokens=progress.max_output_tokens,
+            deployment=order.deployment,
+            chat=order.chat,
+            parameters=order.parameters,
+            max_output_tokens=order.max_output_tokens,
             connect_timeout=budget.connect,
             # The watchdog notices silence; the socket's own bound is only its backstop, and must not win the race.
-            read_timeout=max(run.deadline - progress.began, 0.0) + _BACKSTOP,
+            read_timeout=max(order.deadline - progress.began, 0.0) + _BACKSTOP,
             headers=headers,
             prefix=progress.continuation.prefix if progress.continuation is not None else "",
-            logprobs=logprob_wish(run, candidate.deployment),
+            logprobs=order.logprobs,
         )
 
     def _record(
         self,
         run: CallRun,
-        candidate: Candidate,
+        order: Order,
         progress: _Progress,
         reply: Reply,
         outcome: AttemptOutcome,
@@ -212,16 +190,16 @@ class Attempts:
         billed = _billed(outcome, error, reply)
         usage = reply.usage
         if usage is None and billed is not Billed.NO:
-            usage = _estimated_usage(run, progress, reply)
+            usage = _estimated_usage(order, reply)
         cost, cost_status = attempt_cost(
-            usage=usage, price=candidate.deployment.price, outcome=outcome, billed=billed, has_output=reply.has_output
+            usage=usage, price=order.deployment.price, outcome=outcome, billed=billed, has_output=reply.has_output
         )
         first_output = progress.first_output_at
         attempt = Attempt(
             number=progress.number,
             attempt_id=progress.attempt_id,
-            deployment=candidate.deployment,
-            reason=progress.reason,
+            deployment=order.deployment,
+            reason=order.reason,
             outcome=outcome,
             started_at=progress.started_at,
             duration=run.clock.monotonic() - progress.began,
@@ -249,48 +227,31 @@ def _attempt_id(run: CallRun, number: int) -> str:
     return f"{run.operation_id}-{number}"
 
 
-def _output_limit(candidate: Candidate, prefix: str) -> int | None:
-    """The token limit of an attempt; one with a `prefix` may say only what is left of it."""
-    applied = candidate.token_limit.applied
-    return applied if applied is None or not prefix else max(1, applied - estimate_text_tokens(prefix))
-
-
-async def _reserve(run: CallRun, candidate: Candidate, number: int, output_limit: int | None) -> Reserve | None:
-    if run.charges is None or run.decision is None:
+async def _reserve(run: CallRun, order: Order, number: int) -> Reserve | None:
+    if run.charges is None:
         return None
     return await run.charges.hold(
-        candidate,
+        order.deployment,
         _attempt_id(run, number),
-        input_tokens=run.decision.signals.input_tokens,
-        max_output_tokens=output_limit,
+        input_tokens=order.input_tokens,
+        max_output_tokens=order.max_output_tokens,
     )
 
 
-def _begin(
-    run: CallRun, number: int, reason: AttemptReason, prefix: str, output_limit: int | None, reserve: Reserve | None
-) -> _Progress:
+def _begin(run: CallRun, order: Order, number: int, reserve: Reserve | None) -> _Progress:
     """An attempt that begins now."""
     progress = _Progress(
         number=number,
         attempt_id=_attempt_id(run, number),
-        reason=reason,
         started_at=run.clock.wall(),
         began=run.clock.monotonic(),
-        max_output_tokens=output_limit,
         reserve=reserve,
     )
-    if prefix:
+    if order.prefix:
         progress.continues = run.transcript.last
-        progress.continuation = Continuation(prefix)
+        progress.continuation = Continuation(order.prefix)
         run.transcript.join(number)
     return progress
-
-
-def _recovers(call: Call, recovery: Recovery) -> bool:
-    """Whether another attempt may follow one that breaks after output."""
-    if not call.stream or recovery is Recovery.CONTINUE:
-        return True
-    return recovery is Recovery.RESTART and call.wishes.accept_discard
 
 
 async def _going_on(claim: Claim) -> None:
@@ -310,12 +271,11 @@ def _billed(outcome: AttemptOutcome, error: UpstreamError | None, reply: Reply) 
     return TAXONOMY[error.fault].billed
 
 
-def _estimated_usage(run: CallRun, progress: _Progress, reply: Reply) -> Usage:
+def _estimated_usage(order: Order, reply: Reply) -> Usage:
     """What the router counts where the provider reported nothing."""
-    assert run.decision is not None
-    prefix = progress.continuation.prefix if progress.continuation is not None else ""
+    prefix = estimate_text_tokens(order.prefix) if order.prefix else 0
     return Usage(
-        input_tokens=run.decision.signals.input_tokens + (estimate_text_tokens(prefix) if prefix else 0),
+        input_tokens=order.input_tokens + prefix,
         output_tokens=estimate_text_tokens(reply.output_text()),
         estimated=True,
     )

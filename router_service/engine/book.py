@@ -23,6 +23,11 @@ from router_service.ledger.texts import TextRecorder
 
 # A disk that is full or a database that is away is seldom back sooner, in seconds.
 _COME_BACK_AFTER = 5.0
+_KINDS = {
+    AttemptReason.HEDGE: AttemptKind.HEDGE,
+    AttemptReason.CLASSIFIER: AttemptKind.CLASSIFIER,
+    AttemptReason.JUDGE: AttemptKind.JUDGE,
+}
 
 
 class Book(Protocol):
@@ -32,7 +37,8 @@ class Book(Protocol):
         """Raises `Overloaded` where a new call could not be recorded."""
 
     def opened(self, call: Call, decision: Decision | None, *, operation_id: str, started_at: float) -> None:
-        """A call was decided on, or failed before that; `started_at` is in seconds since the epoch."""
+        """A call was decided on, failed before that, or a model is about to be asked for it: then it is told again
+        with the decision. `started_at` is in seconds since the epoch."""
 
     def intend(self, operation_id: str, started: AttemptStarted, reserved: Reserve | None) -> None:
         """An attempt is about to be dispatched, and holds so much. Raises `Overloaded` where that cannot be recorded:
@@ -143,7 +149,7 @@ class JournalBook:
 
 
 def _kind(reason: AttemptReason) -> AttemptKind:
-    return AttemptKind.HEDGE if reason is AttemptReason.HEDGE else AttemptKind.COMPLETION
+    return _KINDS.get(reason, AttemptKind.COMPLETION)
 
 
 def _unrecordable(why: str) -> Overloaded:

@@ -30,6 +30,7 @@ from router_service.engine.ending import LEAST_TIME_FOR_AN_ATTEMPT, final_error
 from router_service.engine.health import HealthBook
 from router_service.engine.hedge import Claim, HedgePurse, Race
 from router_service.engine.logprobs import goes_without
+from router_service.engine.order import answer_order
 from router_service.engine.retry import RetryPlan
 from router_service.engine.retry_budget import RetryBudgets
 from router_service.engine.run import Answered, CallRun
@@ -152,7 +153,8 @@ class Chain:
         # A hedge stays in the queue until it has failed: it is no fallback of its own.
         fallbacks_left = sum(other is not candidate for other in self._queue)
         try:
-            return await self._attempts.make(self._run, candidate, reason, fallbacks_left, prefix=prefix, claim=claim)
+            order = answer_order(self._run, candidate, reason, fallbacks_left, prefix)
+            return await self._attempts.make(self._run, order, claim=claim)
         except UpstreamError as error:
             if error.fault is not UpstreamFault.BAD_REQUEST:
                 raise
@@ -162,7 +164,8 @@ class Chain:
                 raise
             if self._prefix_for(deployment) is None or not self.attempts_left:
                 raise
-        return await self._attempts.make(self._run, candidate, AttemptReason.RETRY, fallbacks_left, claim=claim)
+        anew = answer_order(self._run, candidate, AttemptReason.RETRY, fallbacks_left)
+        return await self._attempts.make(self._run, anew, claim=claim)
 
     def _prefix_for(self, deployment: Deployment) -> str | None:
         """What an attempt there goes on from, empty where it begins anew. `None` where none may be made: nothing is

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from router_service.domain.call import Call
-from router_service.domain.decision import Candidate
+from router_service.domain.deployment import Deployment
 from router_service.domain.limit import LimitRules, Subject
 from router_service.domain.money import CostStatus, Usage
 from router_service.domain.receipt import Attempt
@@ -55,14 +55,13 @@ class Charges:
         return self._entry.overspent
 
     async def hold(
-        self, candidate: Candidate, attempt_id: str, *, input_tokens: int, max_output_tokens: int | None
+        self, deployment: Deployment, attempt_id: str, *, input_tokens: int, max_output_tokens: int | None
     ) -> Reserve:
         """Reserve what an attempt may use at most, on every limit and budget it touches. Raises `RouterError`."""
         usage = Usage(
             input_tokens=math.ceil(input_tokens * _INPUT_MARGIN),
             output_tokens=_UNBOUNDED_OUTPUT if max_output_tokens is None else max_output_tokens,
         )
-        deployment = candidate.deployment
         tokens = usage.input_tokens + usage.output_tokens
         nano_usd = 0 if deployment.price is None else cost(usage, deployment.price).total
         hold = await self._limiter.hold(

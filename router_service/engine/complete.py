@@ -8,19 +8,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from router_service.domain.call import Call
-from router_service.domain.decision import Decision
+from router_service.domain.decision import Decision, Signals
 from router_service.domain.deployment import DeploymentStatus
 from router_service.domain.error import InvalidDecisionToken, Reason, RouterError
 from router_service.domain.event import Emit, Event, Finished, Observer
 from router_service.domain.identity import Identity
-from router_service.domain.policy import RetryAllowance
+from router_service.domain.policy import Policy, RetryAllowance
 from router_service.domain.quality import Escalation
 from router_service.domain.receipt import Answer, Receipt
 from router_service.domain.upstream import Provider
+from router_service.engine.ask import Ask
 from router_service.engine.attempts import Attempts
 from router_service.engine.book import Book, NoBook
 from router_service.engine.chain import Chain
 from router_service.engine.charges import enter, unlimited
+from router_service.engine.classifying import Labeller, LabelMemory
 from router_service.engine.ending import departure
 from router_service.engine.escalation import Escalator
 from router_service.engine.health import HealthBook
@@ -31,12 +33,13 @@ from router_service.engine.receipts import ReceiptStore
 from router_service.engine.retry import RetryPlan, Sleep
 from router_service.engine.retry_budget import RetryBudgets
 from router_service.engine.run import Answered, CallRun, Clock
-from router_service.engine.token import TokenSigner
+from router_service.engine.token import RedeemedDecision, TokenSigner
 from router_service.limits.limiter import Limiter
 from router_service.limits.rates import DeploymentRates
 from router_service.quality.gates import Gates
 from router_service.routing.assess import assess
 from router_service.routing.decide import decide
+from router_service.routing.labelling import as_promised
 from router_service.routing.table import RoutingTable
 from router_service.routing.world import World
 
@@ -91,6 +94,7 @@ class Engine:
         self._retry_budgets = RetryBudgets(clock.monotonic)
         self._retry_budgets.allowance = runtime.retry_allowance
         self._purses: dict[str, HedgePurse] = {}
+        self._labels = LabelMemory()
         # By identity, and with what it is the identity of.
         self._gates: dict[int, tuple[Escalation, Gates]] = {}
         self.health = HealthBook(clock.monotonic)
@@ -111,7 +115,7 @@ class Engine:
         call = permitted_call(call, runtime.table)
         run = self._begin(call, runtime, _to_nobody, NoBook())
         try:
-            decision = await self._decide(call, runtime)
+            decision = await self._decide(run, runtime)
             await run.decided(decision)
         except asyncio.CancelledError as cancelled:
             run.finish(None, departure(run, cancelled))
@@ -160,7 +164,7 @@ class Engine:
         run = self._begin(call, runtime, emit, self._book)
         try:
             charges = run.charges = await enter(self._limiter, self._rates, call, run.time_left())
-            await run.decided(await self._decide(call, runtime, prefer_cheaper=charges.prefers_cheaper))
+            await run.decided(await self._decide(run, runtime, prefer_cheaper=charges.prefers_cheaper))
             answered = await self._answer(run, runtime)
         except asyncio.CancelledError as cancelled:
             self._close(run, None, departure(run, cancelled))
@@ -189,12 +193,13 @@ class Engine:
         observer = self._observe(call)
         return CallRun(call, deadline=deadline, clock=self._clock, observer=observer, emit=emit, book=book)
 
-    async def _decide(self, call: Call, runtime: Runtime, *, prefer_cheaper: bool = False) -> Decision:
-        table = runtime.table
-        if sum(len(message.text) for message in call.chat.messages) > _COUNT_ON_LOOP_CHARACTERS:
-            signals = await asyncio.to_thread(assess, call, table)
-        else:
-            signals = assess(call, table)
+    async def _decide(self, run: CallRun, runtime: Runtime, *, prefer_cheaper: bool = False) -> Decision:
+        """The decision. A model is asked for it only where the call was entered, and pays. Raises `RouterError`."""
+        call, table = run.call, runtime.table
+        promise = self._signer.redeem(call, table.fingerprint) if call.wishes.decision_token else None
+        signals = await _assessed(call, table)
+        if signals.asks:
+            signals = await self._classified(run, runtime, signals, promise)
         world = World(
             cooling=self.health.cooling(),
             first_token_latency=self._observations.first_token_latency,
@@ -204,10 +209,29 @@ class Engine:
             saturated=self._rates.saturated(signals.input_tokens),
         )
         decision = decide(call, signals, table, world)
-        if call.wishes.decision_token:
-            redeemed = self._signer.redeem(call, table.fingerprint)
-            decision = _in_promised_order(decision, redeemed.deployments)
-        return decision
+        return decision if promise is None else _in_promised_order(decision, promise.deployments)
+
+    async def _classified(
+        self, run: CallRun, runtime: Runtime, signals: Signals, promise: RedeemedDecision | None
+    ) -> Signals:
+        if promise is not None:
+            return as_promised(signals, promise.complexity or signals.complexity)
+        policy = runtime.table.policy(run.call.wishes.policy)
+        labeller = Labeller(run.call, policy, runtime.table, self._labels)
+        signals = labeller.remembered(signals)
+        if not signals.asks or run.charges is None:
+            return signals
+        return await labeller.asked(signals, self._ask(run, runtime, policy))
+
+    def _ask(self, run: CallRun, runtime: Runtime, policy: Policy) -> Ask:
+        return Ask(
+            run,
+            Attempts(runtime.providers, self.health, runtime.tracing_providers),
+            policy,
+            health=self.health,
+            budgets=self._retry_budgets,
+            saturated=self._rates.saturated,
+        )
 
     async def _answer(self, run: CallRun, runtime: Runtime) -> Answered:
         """Try candidates until one answers, and learn from it. Raises `RouterError`."""
@@ -225,8 +249,15 @@ class Engine:
         if escalation is None or not escalation.gates:
             answered = await chain.answer()
         else:
-            gates = self._gates_of(escalation)
-            answered = await Escalator(run, chain, escalation=escalation, gates=gates, health=self.health).answer()
+            answered = await Escalator(
+                run,
+                chain,
+                escalation=escalation,
+                gates=self._gates_of(escalation),
+                health=self.health,
+                ask=self._ask(run, runtime, policy),
+                random=self._random,
+            ).answer()
         attempt = answered.attempt
         self._observations.answered(
             run.call,
@@ -248,6 +279,12 @@ class Engine:
         finished = run.finish(answered, error)
         self._receipts.put(finished.receipt)
         return finished
+
+
+async def _assessed(call: Call, table: RoutingTable) -> Signals:
+    if sum(len(message.text) for message in call.chat.messages) > _COUNT_ON_LOOP_CHARACTERS:
+        return await asyncio.to_thread(assess, call, table)
+    return assess(call, table)
 
 
 async def _to_nobody(event: Event) -> None:

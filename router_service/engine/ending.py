@@ -34,15 +34,16 @@ def departure(run: CallRun, cancelled: asyncio.CancelledError) -> RouterError:
 def final_error(run: CallRun, candidate: Candidate, errors: list[UpstreamError]) -> RouterError:
     """What the caller is told after the last attempt failed."""
     last = errors[-1]
+    tries = sum(not attempt.reason.is_question for attempt in run.attempts)
     metadata = {
-        "attempts": str(len(run.attempts)),
+        "attempts": str(tries),
         "deployment": candidate.deployment.id,
         "provider": candidate.deployment.provider,
         "last_error": last.error_type,
     }
     if last.status is not None:
         metadata["http_status"] = str(last.status)
-    tried = f"{len(run.attempts)} attempt{'s' if len(run.attempts) != 1 else ''}"
+    tried = f"{tries} attempt{'s' if tries != 1 else ''}"
     terminal = not may_fall_back(last, on_content_filter=False) or needs_larger_context(last)
     if run.time_left() < LEAST_TIME_FOR_AN_ATTEMPT and not terminal:
         return DeadlineExceeded(

@@ -6,17 +6,22 @@ answer ──gates──> passed: the caller gets it
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from router_service.domain.decision import Candidate
 from router_service.domain.error import QualityNotMet, RouterError
-from router_service.domain.quality import Escalation, GateDelivery, Judgement, Unsatisfied
+from router_service.domain.quality import Escalation, Gate, GateDelivery, Judgement, Panel, Unsatisfied
+from router_service.domain.receipt import AttemptReason
+from router_service.engine.ask import Ask
 from router_service.engine.chain import Chain
 from router_service.engine.ending import LEAST_TIME_FOR_AN_ATTEMPT
 from router_service.engine.health import HealthBook
 from router_service.engine.run import Answered, CallRun
-from router_service.quality.gates import Gates
+from router_service.quality.gates import Found, Gates, combined, is_open
 from router_service.quality.given import GivenAnswer
+from router_service.quality.graded import graded, ungraded
+from router_service.quality.judging import judge_chat, read_score
 from router_service.routing.language import language_of_answer
 
 
@@ -27,14 +32,27 @@ class _Refused:
 
 
 class Escalator:
-    """Judges one call's answers. `gates` are those of `escalation`."""
+    """Judges one call's answers. `gates` are those of `escalation`; where they want a model's grade, `ask` asks for it,
+    of a share of the answers that `random` chooses."""
 
-    def __init__(self, run: CallRun, chain: Chain, *, escalation: Escalation, gates: Gates, health: HealthBook) -> None:
+    def __init__(
+        self,
+        run: CallRun,
+        chain: Chain,
+        *,
+        escalation: Escalation,
+        gates: Gates,
+        health: HealthBook,
+        ask: Ask,
+        random: Callable[[], float],
+    ) -> None:
         self._run = run
         self._chain = chain
         self._escalation = escalation
         self._gates = gates
         self._health = health
+        self._ask = ask
+        self._random = random
         self._refused: list[_Refused] = []
         self._broken_off: RouterError | None = None
 
@@ -73,22 +91,42 @@ class Escalator:
         signals, text = run.decision.signals, answered.message.text
         began, judged_at = run.clock.monotonic(), run.clock.wall()
         asked = signals.language.partition("-")[0]
-        judgement = self._gates.judge(
-            run.call,
-            GivenAnswer(
-                text=text,
-                finish_reason=answered.reply.finish_reason,
-                calls_tools=bool(answered.message.tool_calls),
-                language=language_of_answer(text, asked),
-                asked_language=asked,
-                margins=answered.reply.margins,
-            ),
-            attempt=answered.attempt.number,
-            complexity=signals.complexity,
-            deployment=answered.attempt.deployment.id,
+        given = GivenAnswer(
+            text=text,
+            finish_reason=answered.reply.finish_reason,
+            calls_tools=bool(answered.message.tool_calls),
+            language=language_of_answer(text, asked),
+            asked_language=asked,
+            margins=answered.reply.margins,
         )
+        threshold = self._gates.threshold(
+            complexity=signals.complexity, tier=run.call.caller.tier, deployment=answered.attempt.deployment.id
+        )
+        found = self._gates.look(run.call, given)
+        if self._gates.judges and not given.calls_tools:
+            await self._have_graded(found, given, threshold, answered.attempt.number)
+        judgement = combined(found, threshold, attempt=answered.attempt.number)
         await run.judged(judgement, judged_at, run.clock.monotonic() - began)
         return judgement
+
+    async def _have_graded(self, found: list[Found], given: GivenAnswer, threshold: float | None, attempt: int) -> None:
+        """Add what models make of the answer, as long as that can still change what becomes of it."""
+        judges = [gate for gate in self._gates.judges if gate.panel is not None and self._random() < gate.panel.share]
+        for number, gate in enumerate(judges):
+            if not is_open(found, judges[number:], threshold):
+                return
+            assert gate.panel is not None
+            found.append(await self._graded(gate, gate.panel, given, attempt))
+
+    async def _graded(self, gate: Gate, panel: Panel, given: GivenAnswer, attempt: int) -> Found:
+        question = judge_chat(self._run.call.chat.messages, given.text, panel.rubric)
+        said = await self._ask(question, panel.asking, AttemptReason.JUDGE, judges=attempt)
+        if said.why_not:
+            return ungraded(gate, panel, said.why_not)
+        score = read_score(said.text)
+        if score is None:
+            return ungraded(gate, panel, f"{said.deployment} gave no usable grade", asked=said.attempt)
+        return graded(gate, panel, score, by=said.deployment, asked=said.attempt)
 
     async def _next(self) -> Answered | None:
         """A stronger candidate's answer; `None` where nobody is left, or there is no time, attempt or money for it."""
@@ -110,7 +148,7 @@ class Escalator:
         """Who may be asked next, in order: nobody twice, nobody hopeless, nobody who cools down by now."""
         decision = self._run.decision
         assert decision is not None
-        asked = {attempt.deployment.id for attempt in self._run.attempts}
+        asked = {attempt.deployment.id for attempt in self._run.attempts if not attempt.reason.is_question}
         return [
             candidate
             for candidate in decision.escalations or decision.candidates

@@ -28,7 +28,7 @@ from router_service.domain.event import (
 from router_service.domain.logprob import Logprobs
 from router_service.domain.money import Usage
 from router_service.domain.quality import Judgement, Quality
-from router_service.domain.receipt import Attempt, Receipt
+from router_service.domain.receipt import Attempt, AttemptReason, Receipt
 from router_service.domain.upstream import Reply
 from router_service.engine.book import Book
 from router_service.engine.charges import Charges, Reserve
@@ -56,7 +56,8 @@ class Answered:
 class CallRun:
     """What is known of a call while it runs.
 
-    `transcript` is what the caller of a stream sees. `attempts` are those that ended, in the order of their ends.
+    `transcript` is what the caller of a stream sees. `attempts` are those that ended, in the order of their ends;
+    `attempts_begun` counts those for an answer, not what the router asks for itself.
     `deadline` is on the monotonic clock. While it is `holding`, output is kept from the caller until gates have judged
     it; `judgements` are theirs. `refuse_logprobs` are the deployments, by id, that refused to be asked for
     log-probabilities.
@@ -73,6 +74,7 @@ class CallRun:
         self.decision: Decision | None = None
         self.attempts: list[Attempt] = []
         self.attempts_begun = 0
+        self._numbers = 0
         self.transcript = Transcript()
         self.judgements: list[Judgement] = []
         self.holding = False
@@ -84,6 +86,7 @@ class CallRun:
         self._book = book
         self.charges: Charges | None = None
         self._is_opened = False
+        self._is_opened_as_decided = False
         observer(CallStarted(call=call, started_at=self.started_at))
 
     def time_left(self) -> float:
@@ -101,15 +104,17 @@ class CallRun:
         self._open()
         await self.tell(Decided(decision=decision, duration=self.clock.monotonic() - self._began))
 
-    def next_number(self) -> int:
-        """The number of an attempt that begins now."""
-        self.attempts_begun += 1
-        return self.attempts_begun
+    def next_number(self, reason: AttemptReason) -> int:
+        """The number of an attempt that begins now, from 1."""
+        self._numbers += 1
+        self.attempts_begun += not reason.is_question
+        return self._numbers
 
-    def give_back(self, number: int) -> None:
+    def give_back(self, number: int, reason: AttemptReason) -> None:
         """The attempt of this number was not made after all."""
-        if number == self.attempts_begun:
-            self.attempts_begun -= 1
+        if number == self._numbers:
+            self._numbers -= 1
+            self.attempts_begun -= not reason.is_question
 
     def heard(self, at: float) -> None:
         """An attempt's first output arrived. A caller that reads no stream hears only the attempt that answers."""
@@ -158,6 +163,7 @@ class CallRun:
 
     def intend(self, started: AttemptStarted, reserved: Reserve | None) -> None:
         """Record an attempt before it can cost anything. Raises `RouterError` where that is not possible."""
+        self._open()
         self._book.intend(self.operation_id, started, reserved)
 
     async def announce(self, finished: Finished) -> None:
@@ -188,8 +194,10 @@ class CallRun:
         return finished
 
     def _open(self) -> None:
-        if not self._is_opened:
-            self._is_opened = True
+        """Record the call; once more with what was decided, where something was asked before that."""
+        is_decided = self.decision is not None
+        if not self._is_opened or (is_decided and not self._is_opened_as_decided):
+            self._is_opened, self._is_opened_as_decided = True, is_decided
             self._book.opened(self.call, self.decision, operation_id=self.operation_id, started_at=self.started_at)
 
     def message_of(self, answered: Answered) -> Message:

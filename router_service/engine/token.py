@@ -21,9 +21,11 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class RedeemedDecision:
-    """What a valid token says: the deployments to try, in order."""
+    """What a valid token says: the deployments to try, in order, and the complexity that they were chosen for, empty in
+    tokens of routers that did not say."""
 
     deployments: tuple[str, ...]
+    complexity: str
 
 
 class TokenSigner:
@@ -45,6 +47,7 @@ class TokenSigner:
                 "request": _request_hash(call),
                 "configuration": decision.fingerprint,
                 "expires_at": expires_at,
+                "complexity": decision.signals.complexity,
                 "deployments": [candidate.deployment.id for candidate in decision.candidates],
             },
             separators=(",", ":"),
@@ -74,7 +77,7 @@ class TokenSigner:
             raise _expired(f"it expired {self._clock() - content['expires_at']:.0f} s ago")
         if content["configuration"] != fingerprint:
             raise _expired("the configuration has changed since")
-        return RedeemedDecision(deployments=tuple(content["deployments"]))
+        return RedeemedDecision(deployments=tuple(content["deployments"]), complexity=content.get("complexity", ""))
 
     def _mac(self, payload: bytes) -> bytes:
         return hmac.digest(self._key().encode(), payload, "sha256")

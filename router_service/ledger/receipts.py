@@ -19,8 +19,10 @@ from router_service.ledger.store import ATTEMPT_COLUMNS, OPERATION_COLUMNS
 from router_service.storage.database import Database
 
 _MICROSECONDS = 1_000_000
-# Those that callers hear of: what a classifier or judge was asked is none of theirs.
-_SHOWN = (AttemptKind.COMPLETION.value, AttemptKind.HEDGE.value)
+# What served the call, and what the router asked for itself: all that its cost is made of.
+_SHOWN = tuple(
+    kind.value for kind in (AttemptKind.COMPLETION, AttemptKind.HEDGE, AttemptKind.CLASSIFIER, AttemptKind.JUDGE)
+)
 
 _CALL = (
     f"SELECT {', '.join(OPERATION_COLUMNS)} FROM ledger_operations "  # noqa: S608 - names of this file only
@@ -28,7 +30,7 @@ _CALL = (
 )
 _ATTEMPTS = (
     f"SELECT {', '.join(ATTEMPT_COLUMNS)} FROM ledger_attempts "  # noqa: S608 - names of this file only
-    "WHERE operation_id = $1 AND closed_by IS NOT NULL AND kind IN ($2, $3) ORDER BY number"
+    "WHERE operation_id = $1 AND closed_by IS NOT NULL AND kind IN ($2, $3, $4, $5) ORDER BY number"
 )
 
 

@@ -177,8 +177,13 @@ OPERATION_COLUMNS = (*_OPENED_COLUMNS, *_CLOSED_COLUMNS[1:])
 ATTEMPT_COLUMNS = (*_INTENT_COLUMNS, *(name for name in _TERMINAL_COLUMNS if name not in _INTENT_COLUMNS))
 """All columns of an attempt's row."""
 
+# A call that a model had to classify is opened before that, and once more with what was decided.
 _OPENED = _upsert(
-    "ledger_operations", _OPENED_COLUMNS, "operation_id", _OPENED_COLUMNS[1:], "ledger_operations.started_us = 0"
+    "ledger_operations",
+    _OPENED_COLUMNS,
+    "operation_id",
+    _OPENED_COLUMNS[1:],
+    "ledger_operations.started_us = 0 OR (ledger_operations.fingerprint = '' AND excluded.fingerprint <> '')",
 )
 _CLOSED = _upsert(
     "ledger_operations", _CLOSED_COLUMNS, "operation_id", _CLOSED_COLUMNS[1:], _unended("ledger_operations")

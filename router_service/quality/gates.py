@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from router_service.domain.call import Call
 from router_service.domain.quality import Escalation, Gate, GateKind, Judgement, Verdict
@@ -42,42 +43,79 @@ def judge_of(gate: Gate) -> Judge:
     return _JUDGES[gate.kind](gate)
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A gate with its verdict. One that does not `count` has no share in the combined score."""
+
+    gate: Gate
+    verdict: Verdict
+    counts: bool = True
+
+
 class Gates:
-    """The gates of one policy or rule, compiled once. Raises what `judge_of` does."""
+    """The gates of one policy or rule, compiled once. Raises what `judge_of` does.
+
+    `judges` are those for which a model is asked, in their order; the rest is pure.
+    """
 
     def __init__(self, escalation: Escalation) -> None:
         self._threshold = escalation.threshold
-        self._gates = [(gate, judge_of(gate)) for gate in escalation.gates]
+        self._gates = [(gate, judge_of(gate)) for gate in escalation.gates if gate.kind is not GateKind.JUDGE]
+        self.judges = tuple(gate for gate in escalation.gates if gate.kind is GateKind.JUDGE)
 
-    def judge(self, call: Call, answer: GivenAnswer, *, attempt: int, complexity: str, deployment: str) -> Judgement:
-        """What they make of the answer of `attempt`.
+    def look(self, call: Call, answer: GivenAnswer) -> list[Found]:
+        """What each of the pure ones makes of an answer."""
+        return [Found(gate, _verdict(gate, judge, call, answer)) for gate, judge in self._gates]
 
-        Without a threshold every gate has to pass. With one the weighted mean of the scores has to reach it, and every
-        required gate has to pass.
-        """
-        verdicts = [(gate, _verdict(gate, judge, call, answer)) for gate, judge in self._gates]
-        score = _mean(verdicts)
-        threshold = self._threshold.of(complexity=complexity, tier=call.caller.tier, deployment=deployment)
-        passed = all(verdict.passed for gate, verdict in verdicts if gate.required or threshold is None)
-        if threshold is not None:
-            passed = passed and score >= threshold - _ROUNDING
-        return Judgement(
-            attempt=attempt,
-            passed=passed,
-            score=score,
-            threshold=1.0 if threshold is None else threshold,
-            verdicts=tuple(verdict for _, verdict in verdicts),
-        )
+    def threshold(self, *, complexity: str, tier: str, deployment: str) -> float | None:
+        """The score that the answer has to reach; `None` where every gate has to pass."""
+        return self._threshold.of(complexity=complexity, tier=tier, deployment=deployment)
+
+
+def is_open(found: Sequence[Found], judges: Sequence[Gate], threshold: float | None) -> bool:
+    """Whether `judges`, who are still to be asked, could make the answer pass, and could make it fail."""
+    if not judges or not _satisfied(found, threshold is None):
+        return False
+    if threshold is None:
+        return True
+    best = _score([*found, *(Found(gate, Verdict(gate.kind, True, 1.0, "")) for gate in judges)])
+    worst = _score([*found, *(Found(gate, Verdict(gate.kind, False, 0.0, "")) for gate in judges)])
+    may_fail = any(gate.required for gate in judges) or not _reaches(worst, threshold)
+    return may_fail and _reaches(best, threshold)
+
+
+def combined(found: Sequence[Found], threshold: float | None, *, attempt: int) -> Judgement:
+    """What all of them together make of the answer of `attempt`.
+
+    Without a threshold every gate has to pass. With one the weighted mean of the scores has to reach it, and every
+    required gate has to pass.
+    """
+    score = _score(found)
+    passed = _satisfied(found, threshold is None) and (threshold is None or _reaches(score, threshold))
+    return Judgement(
+        attempt=attempt,
+        passed=passed,
+        score=score,
+        threshold=1.0 if threshold is None else threshold,
+        verdicts=tuple(one.verdict for one in found),
+    )
+
+
+def _satisfied(found: Sequence[Found], all_required: bool) -> bool:
+    return all(one.verdict.passed for one in found if all_required or one.gate.required)
+
+
+def _reaches(score: float, threshold: float) -> bool:
+    return score >= threshold - _ROUNDING
+
+
+def _score(found: Sequence[Found]) -> float:
+    """The weighted mean, 1 where nothing counts."""
+    weight = sum(one.gate.weight for one in found if one.counts)
+    return sum(one.gate.weight * one.verdict.score for one in found if one.counts) / weight if weight else 1.0
 
 
 def _verdict(gate: Gate, judge: Judge, call: Call, answer: GivenAnswer) -> Verdict:
     if answer.calls_tools and gate.kind not in _OF_TOOL_CALLS:
         return Verdict(gate.kind, True, 1.0, "it calls a tool")
     return judge.judge(call, answer)
-
-
-def _mean(verdicts: Sequence[tuple[Gate, Verdict]]) -> float:
-    weight = sum(gate.weight for gate, _ in verdicts)
-    if not weight:
-        return 1.0
-    return sum(gate.weight * verdict.score for gate, verdict in verdicts) / weight

@@ -8,14 +8,13 @@ from router_service.domain.call import Call
 from router_service.domain.chat import Chat, ImagePart, JsonObjectFormat, JsonSchemaFormat, ReasoningEffort, Role
 from router_service.domain.decision import ComplexitySource, Signals
 from router_service.domain.deployment import Capability
-from router_service.routing.classify import Judgement
-from router_service.routing.complexity import MODERATE, SIMPLE
+from router_service.routing.classify import Judgement, in_conversation
+from router_service.routing.complexity import MODERATE
 from router_service.routing.excerpt import last_said
 from router_service.routing.language import detect_language
 from router_service.routing.table import RoutingTable
 from router_service.routing.tokens import estimate_input_tokens
 
-_TURNS_OF_A_SIMPLE_CONVERSATION = 10
 _NO_NEEDS: frozenset[Capability] = frozenset()
 
 
@@ -40,25 +39,25 @@ def assess(call: Call, table: RoutingTable, calibration: float = 1.0) -> Signals
     )
     given = caller.complexity.strip().lower()
     if not given:
-        return _judged(signals, table.judge(policy).judge(said))
+        # Where the caller names who answers, nobody's complexity decides anything that a model should be paid for.
+        is_open = not (call.wishes.model or call.wishes.deployment)
+        return _judged(signals, table.judge(policy).judge(said), is_open=is_open)
     if table.understands_complexity(policy, given):
         return replace(signals, complexity=given, complexity_cause="the caller said so")
     return replace(signals, complexity_cause=f"the caller's word means nothing here: {MODERATE}")
 
 
-def _judged(signals: Signals, judgement: Judgement) -> Signals:
-    tier, source, cause = judgement.tier, judgement.source, judgement.cause
-    if tier == SIMPLE and signals.turns > _TURNS_OF_A_SIMPLE_CONVERSATION:
-        tier, source = MODERATE, ComplexitySource.CONVERSATION
-        cause = f"{cause}, but after more than {_TURNS_OF_A_SIMPLE_CONVERSATION} turns nothing is simple"
-    return replace(
-        signals,
-        complexity=tier,
-        complexity_source=source,
-        complexity_score=judgement.score,
-        complexity_cause=cause,
-        classifier=judgement.classifier,
-        asks=judgement.asks,
+def _judged(signals: Signals, judgement: Judgement, *, is_open: bool) -> Signals:
+    return in_conversation(
+        replace(
+            signals,
+            complexity=judgement.tier,
+            complexity_source=judgement.source,
+            complexity_score=judgement.score,
+            complexity_cause=judgement.cause,
+            classifier=judgement.classifier,
+            asks=judgement.asks if is_open else "",
+        )
     )
 
 

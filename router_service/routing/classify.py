@@ -9,7 +9,6 @@ from typing import Protocol
 from router_service.domain.classifier import HEURISTIC, LLM, Classification, LearnedWeights
 from router_service.domain.decision import ComplexitySource, Signals
 from router_service.routing.complexity import (
-    BUILT_IN,
     COMPLEX,
     COMPLEX_FROM,
     MODERATE,
@@ -22,8 +21,7 @@ from router_service.routing.excerpt import Excerpt
 from router_service.routing.learned import Learned
 from router_service.routing.reason import Reason
 
-# A classifier's label that ends in punctuation or stands in quotes is meant all the same.
-_AROUND_A_LABEL = " \t\r\n.,:;!\"'`*"
+_TURNS_OF_A_SIMPLE_CONVERSATION = 10
 
 
 class Classifier(Protocol):
@@ -76,7 +74,8 @@ class Judge:
 
     def __init__(self, settings: Classification, weights: Mapping[str, LearnedWeights]) -> None:
         self._settings = settings
-        self._first = _classifier(settings.use, weights)
+        # Until a model has answered, and where none does, the heuristic stands in for it.
+        self._first = _classifier(HEURISTIC if settings.use == LLM else settings.use, weights)
         self._then = _classifier(settings.then, weights) if settings.then not in ("", LLM) else None
 
     def judge(self, said: Excerpt) -> Judgement:
@@ -84,6 +83,8 @@ class Judge:
         first, settings = self._first, self._settings
         score = first.score(said)
         judgement = _judged(first, score, settings.moderate_from, settings.complex_from)
+        if settings.use == LLM:
+            return replace(judgement, asks=LLM, cause=f"{first.name}: {judgement.cause}")
         band = settings.band
         if band is None or not band[0] <= score <= band[1]:
             return judgement
@@ -99,22 +100,16 @@ class Judge:
         return (judged_by or self._first).reasons(said)
 
 
-def with_label(signals: Signals, label: str) -> Signals:
-    """The signals after a model was asked that `signals.asks` names: its label counts, and an unusable one is moderate.
-
-    The engine's seam: it asks through the router and hands the words of the answer here.
-    """
-    said = label.strip(_AROUND_A_LABEL).lower()
-    tier = said if said in BUILT_IN else MODERATE
-    told = f"it said {tier}" if said in BUILT_IN else f"its label is none of {', '.join(sorted(BUILT_IN))}: {MODERATE}"
+def in_conversation(signals: Signals) -> Signals:
+    """The signals, at least moderate after so many turns, whoever judged."""
+    if signals.complexity != SIMPLE or signals.turns <= _TURNS_OF_A_SIMPLE_CONVERSATION:
+        return signals
     return replace(
         signals,
-        complexity=tier,
-        complexity_source=ComplexitySource.LLM,
-        complexity_score=None,
-        complexity_cause=f"{signals.complexity_cause}; asked {signals.asks}, {told}",
-        classifier=signals.asks,
-        asks="",
+        complexity=MODERATE,
+        complexity_source=ComplexitySource.CONVERSATION,
+        complexity_cause=f"{signals.complexity_cause}, but after more than {_TURNS_OF_A_SIMPLE_CONVERSATION} turns "
+        "nothing is simple",
     )
 
 

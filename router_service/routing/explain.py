@@ -19,6 +19,7 @@ def explain(decision: Decision, reasons: Sequence[Reason] = ()) -> str:
         f"policy      {decision.policy.name}",
         f"signals     {_signals(decision.signals)}",
         *([f"complexity  {_complexity(decision.signals, reasons)}"] if decision.signals.complexity_cause else []),
+        *([f"provisional {_provisional(decision)}"] if decision.is_provisional else []),
         f"cause       {decision.cause}",
         "candidates",
     ]
@@ -54,6 +55,13 @@ def _complexity(signals: Signals, reasons: Sequence[Reason]) -> str:
     by = f"{signals.classifier}: " if signals.classifier else ""
     told = ", ".join(f"{reason.name} {reason.weight:+.2f}" for reason in reasons[:_REASONS])
     return f"{by}{signals.complexity_cause}{f'; by {told}' if told else ''}"
+
+
+def _provisional(decision: Decision) -> str:
+    """What a call would pay for, and this does not."""
+    asking = decision.policy.classification.asking
+    whom = "a model" if asking is None else " or ".join(one.id for one in asking.deployments)
+    return f"before it is answered, {whom} is asked how complex it is, which may choose another rule"
 
 
 def _cost(candidate: Candidate) -> str:

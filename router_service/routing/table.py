@@ -13,7 +13,7 @@ from router_service.domain.deployment import Deployment
 from router_service.domain.error import NotFound, Reason
 from router_service.domain.policy import Feature, Policy, Rule
 from router_service.routing.classify import Judge
-from router_service.routing.complexity import BUILT_IN
+from router_service.routing.complexity import BUILT_IN, COMPLEX, MODERATE, SIMPLE
 from router_service.routing.index import RuleIndex
 
 _NOTHING = Feature(name="")
@@ -95,6 +95,12 @@ class RoutingTable:
     def understands_complexity(self, policy: Policy, label: str) -> bool:
         """Whether a caller's complexity label (lower case) means something in this policy."""
         return label in BUILT_IN or label in policy.complexities or label in self._indexes[policy.name].complexities
+
+    def labels(self, policy: Policy) -> tuple[str, ...]:
+        """The complexities that a model may choose from: the common ones from simple to complex, then others."""
+        known = (policy.complexities | self._indexes[policy.name].complexities) or BUILT_IN
+        common = [label for label in (SIMPLE, MODERATE, COMPLEX) if label in known]
+        return (*common, *sorted(known.difference(common)))
 
     def named_by(self, policy: Policy) -> Mapping[str, Deployment]:
         """All deployments that the policy's rules name, by id."""

@@ -65,6 +65,7 @@ def decision_to_wire(decision: decisions.Decision) -> decision_pb2.Decision:
         signals=_signals(decision.signals),
         configuration_fingerprint=decision.fingerprint,
         cause=decision.cause,
+        provisional=decision.is_provisional,
     )
     for candidate in decision.candidates:
         deployment = candidate.deployment
@@ -95,6 +96,7 @@ def _signals(signals: decisions.Signals) -> decision_pb2.Signals:
         capabilities=sorted(capability.value for capability in signals.needs),
         complexity_cause=signals.complexity_cause,
         classifier=signals.classifier,
+        classifier_deployment=signals.classified_by,
     )
 
 
@@ -169,7 +171,13 @@ def verdict_to_wire(judgement: Judgement) -> receipt_pb2.GateVerdict:
         attempt=judgement.attempt, passed=judgement.passed, score=judgement.score, threshold=judgement.threshold
     )
     for verdict in judgement.verdicts:
-        wire.gates.add(name=verdict.gate, passed=verdict.passed, score=verdict.score, reason=verdict.reason)
+        wire.gates.add(
+            name=verdict.gate,
+            passed=verdict.passed,
+            score=verdict.score,
+            reason=verdict.reason,
+            judge_attempt=verdict.asked,
+        )
     return wire
 
 

@@ -6,6 +6,7 @@ import re
 from random import Random
 from typing import Final
 
+from router_service.simulator import asked
 from router_service.simulator.phrases import CHINESE, ENGLISH, LABEL_HINTS, STOP_WORDS, Phrases
 
 _ARITHMETIC = re.compile(r"(?<![\w.])(\d{1,9})\s*([-+*x×/])\s*(\d{1,9})(?![\w.])")
@@ -41,7 +42,9 @@ def answer(prompt: str, *, system: str, quality: float, rng: Random, sees_image:
     """An answer to `prompt`; `quality` from 0 to 1 decides how good. All variety comes from `rng`."""
     phrases = CHINESE if _CJK.search(prompt) else ENGLISH
     margin = quality - 0.55 * difficulty(prompt) + rng.uniform(-0.1, 0.1)
-    if (label := _label(prompt, system, margin, rng)) is not None:
+    if asked.is_grading(system):
+        return asked.grade(asked.block_of(prompt), quality=quality, rng=rng)
+    if (label := _label(prompt, system, quality, margin, rng)) is not None:
         return label
     if (result := _arithmetic(prompt, phrases, margin, rng)) is not None:
         return result
@@ -73,11 +76,13 @@ def _composed(intent: str, topics: list[str], phrases: Phrases, margin: float, r
     return "\n".join([opening, *numbered, *closing])
 
 
-def _label(prompt: str, system: str, margin: float, rng: Random) -> str | None:
+def _label(prompt: str, system: str, quality: float, margin: float, rng: Random) -> str | None:
     found = _LABELS.search(prompt) or _LABELS.search(system)
     if found is None:
         return None
     labels = [label.strip(" '") for label in re.split(r",\s*(?:or |and )?|\s+or\s+", found[1]) if label.strip(" '")]
+    if asked.sorts_by_ease(labels):
+        return asked.ease(difficulty(asked.block_of(prompt)), quality=quality, rng=rng)
     text = prompt.replace(found[0], "")
     scores = {label: _overlap(label, text) for label in labels}
     best = max(labels, key=lambda label: scores[label])

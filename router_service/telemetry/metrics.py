@@ -204,7 +204,7 @@ class Metrics:
         if (repeated := self._repeats.get(attempt.reason)) is not None:
             repeated.add(1, *model, deployment.id)
         self._operation_duration.record(attempt.duration, semconv.CHAT, *model, attempt.error_type)
-        if call.stream and attempt.time_to_first_output is not None:
+        if call.stream and attempt.time_to_first_output is not None and not attempt.reason.is_question:
             self._first_chunk.record(attempt.time_to_first_output, semconv.CHAT, *model)
             if chunks > 1:
                 after_first = attempt.duration - attempt.time_to_first_output

@@ -10,7 +10,6 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, format_span_id, format_trace_id
 
 from router_service.domain.call import Call
-from router_service.domain.chat import Parameters
 from router_service.domain.error import RouterError
 from router_service.domain.event import (
     AttemptFinished,
@@ -209,31 +208,33 @@ class CallObserver:
             return Told()
         origin = Origin(context, root.resource, root.instrumentation_scope)
         spans: list[ReadableSpan] = []
-        parameters = Parameters()
         if self._decided is not None and self._routed is not None:
-            parameters = self._decided.decision.parameters
             spans.append(route_span(origin, tracing.new_span_id(), self._call, self._decided.decision, self._routed))
         elif self._error is not None and self._routed is not None:
             spans.append(refusal_span(origin, tracing.new_span_id(), self._call, self._error, self._routed))
         events: list[SpanEvent] = []
         before: Attempt | None = None
+        gates = {judged.judgement.attempt: tracing.new_span_id() for judged in self._judged}
         for started in self._started:
             if (event := root_event(started, before)) is not None:
                 events.append(event)
-            before = self._ended.get(started.number)
+            ended = self._ended.get(started.number)
+            if not started.reason.is_question:
+                before = ended
             spans.append(
                 attempt_span(
                     origin,
                     self._span_id(started.number, tracing),
                     self._call,
-                    parameters=parameters,
                     started=started,
-                    ended=before,
+                    ended=ended,
                     ended_at=root.end_time or 0,
                     mirror_costs=tracing.mirror_costs,
+                    # Where the call broke off in it, no gate has a span that it could be a part of.
+                    parent_id=gates.get(started.judges, 0),
                 )
             )
-        spans += [judgement_span(origin, tracing.new_span_id(), judged) for judged in self._judged]
+        spans += [judgement_span(origin, gates[judged.judgement.attempt], judged) for judged in self._judged]
         return Told(
             attributes=root_attributes(self._call, self._receipt) if self._receipt is not None else {},
             events=events,

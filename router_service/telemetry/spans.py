@@ -54,13 +54,15 @@ class Origin:
         *,
         events: tuple[Event, ...] = (),
         status: Status | None = None,
+        parent_id: int = 0,
     ) -> ReadableSpan:
-        """A finished child of the root; `times` are its start and end in nanoseconds since the epoch."""
+        """A finished child of the root, or of the span `parent_id` beneath it; `times` are its start and end in
+        nanoseconds since the epoch."""
         root = self.root
         return ReadableSpan(
             name=name,
-            context=SpanContext(root.trace_id, span_id, False, root.trace_flags, root.trace_state),
-            parent=root,
+            context=self._context(span_id),
+            parent=self._context(parent_id) if parent_id else root,
             resource=self.resource,
             attributes=attributes,
             events=events,
@@ -70,6 +72,10 @@ class Origin:
             end_time=times[1],
             instrumentation_scope=self.scope,
         )
+
+    def _context(self, span_id: int) -> SpanContext:
+        root = self.root
+        return SpanContext(root.trace_id, span_id, False, root.trace_flags, root.trace_state)
 
 
 def nanoseconds(seconds: float) -> int:
@@ -97,6 +103,8 @@ def route_span(origin: Origin, span_id: int, call: Call, decision: Decision, tim
         ),
         semconv.ROUTE_REQUESTED: call.wishes.deployment or call.wishes.model,
     }
+    if signals.classified_by:
+        attributes[semconv.ROUTE_CLASSIFIER_DEPLOYMENT] = signals.classified_by
     if signals.complexity_score is not None:
         attributes[semconv.ROUTE_COMPLEXITY_SCORE] = signals.complexity_score
     if decision.candidates:
@@ -132,22 +140,29 @@ def attempt_span(
     span_id: int,
     call: Call,
     *,
-    parameters: Parameters,
     started: AttemptStarted,
     ended: Attempt | None,
     ended_at: int,
     mirror_costs: bool = False,
+    parent_id: int = 0,
 ) -> ReadableSpan:
-    """The span of one upstream call. Where `ended` is missing, the call broke off at `ended_at` (nanoseconds)."""
-    attributes = _request(call, parameters, started)
+    """The span of one upstream call, under the root or under `parent_id`. Where `ended` is missing, the call broke off
+    at `ended_at` (nanoseconds)."""
+    attributes = _request(call, started)
     name = f"{semconv.CHAT} {started.deployment.upstream_name}"
     start = nanoseconds(started.started_at)
     if ended is None:
         attributes[semconv.ERROR_TYPE] = semconv.ERROR_OTHER
         return origin.span(
-            name, span_id, SpanKind.CLIENT, (start, max(start, ended_at)), attributes, status=Status(StatusCode.ERROR)
+            name,
+            span_id,
+            SpanKind.CLIENT,
+            (start, max(start, ended_at)),
+            attributes,
+            status=Status(StatusCode.ERROR),
+            parent_id=parent_id,
         )
-    _add_response(attributes, ended, stream=call.stream)
+    _add_response(attributes, ended, stream=call.stream and not started.reason.is_question)
     if ended.usage is not None:
         _add_usage(attributes, ended.usage)
     attributes[semconv.COST_STATUS] = ended.cost_status.value
@@ -166,6 +181,7 @@ def attempt_span(
         if first_output is None
         else (Event(semconv.EVENT_FIRST_TOKEN, {}, start + nanoseconds(first_output)),),
         status=Status(StatusCode.ERROR, ended.error_message or None) if ended.outcome is AttemptOutcome.ERROR else None,
+        parent_id=parent_id,
     )
 
 
@@ -233,23 +249,27 @@ def root_event(started: AttemptStarted, before: Attempt | None) -> Event | None:
 def _path(receipt: Receipt) -> tuple[str, ...]:
     path: list[str] = []
     for attempt in receipt.attempts:
+        if attempt.reason.is_question:
+            continue
         if not path or path[-1] != attempt.deployment.id:
             path.append(attempt.deployment.id)
     return tuple(path)
 
 
-def _request(call: Call, parameters: Parameters, started: AttemptStarted) -> Attributes:
-    deployment = started.deployment
+def _request(call: Call, started: AttemptStarted) -> Attributes:
+    deployment, is_question = started.deployment, started.reason.is_question
     attributes: Attributes = {
         semconv.OPERATION: semconv.CHAT,
         semconv.PROVIDER: semconv.provider_name(deployment.vendor, deployment.provider),
         semconv.REQUEST_MODEL: deployment.upstream_name,
-        semconv.REQUEST_STREAM: call.stream,
+        semconv.REQUEST_STREAM: call.stream and not is_question,
         semconv.DEPLOYMENT: deployment.id,
         semconv.ATTEMPT_ID: started.attempt_id,
         semconv.ATTEMPT_NUMBER: started.number,
         semconv.ATTEMPT_REASON: started.reason.value,
     }
+    if started.judges:
+        attributes[semconv.ATTEMPT_JUDGES] = started.judges
     if started.continues:
         attributes[semconv.ATTEMPT_CONTINUES] = started.continues
     if deployment.server_address:
@@ -259,10 +279,10 @@ def _request(call: Call, parameters: Parameters, started: AttemptStarted) -> Att
         attributes[semconv.REQUEST_MAX_TOKENS] = started.max_output_tokens
     if call.caller.conversation_id:
         attributes[semconv.CONVERSATION] = call.caller.conversation_id
-    if isinstance(call.chat.response_format, JsonObjectFormat | JsonSchemaFormat):
+    if isinstance(call.chat.response_format, JsonObjectFormat | JsonSchemaFormat) and not is_question:
         attributes[semconv.OUTPUT_TYPE] = "json"
-    if parameters != _NO_PARAMETERS:
-        _add_parameters(attributes, parameters)
+    if started.parameters != _NO_PARAMETERS:
+        _add_parameters(attributes, started.parameters)
     return attributes
 
 

@@ -39,3 +39,19 @@ async def test_a_doubtful_answer_of_the_cheapest_tier_is_never_what_the_caller_g
     accepted = [answer for answer in answers if answer.receipt.quality == receipt_pb2.QUALITY_PASSED]
     assert len(accepted) >= 38
     assert not any(answer.text.startswith(("I don't know", "I'm not sure", "I'm sorry")) for answer in accepted)
+
+
+async def test_table_4_asks_a_model_and_what_gives_no_label_is_moderate():
+    async with running("table-4-complexity") as (client, simulator):
+        outcome = await run(client, prompts(120), "asked")
+        entries = [entry for entry in simulator.journal if entry.model == "gpt-4o-mini"]
+
+    assert outcome.labelled == len(entries) == 120
+    assert 0 < outcome.unusable < 20
+    assert outcome.tiers.total() == 120
+    assert outcome.tiers["moderate"] == outcome.answered["qwen-plus"] >= outcome.unusable
+    assert outcome.tiers["complex"] == outcome.answered["gpt-4o"] > 0
+    shares = [outcome.tiers[tier] / 120 for tier in ("simple", "moderate", "complex")]
+    assert shares == pytest.approx([0.72, 0.23, 0.05], abs=0.08)
+    assert 0 < outcome.labels_cost < outcome.cost
+    assert outcome.labels_cost / 120 < 100_000  # a hundredth of a cent

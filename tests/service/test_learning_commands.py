@@ -80,7 +80,10 @@ def test_what_calibrate_prints_is_a_setting_of_the_policy(tmp_path: Path) -> Non
     [
         ("missing.json", "cannot read missing.json"),
         ("broken.json", "broken.json is no router file"),
-        ("llm", "no model can be asked for complexity yet"),
+        ("llm", "llm and the models that it means come together"),
+        ("{use: heuristic, llm: gpt-4o-mini}", "llm and the models that it means come together"),
+        ("{use: llm, band: [0.4, 0.6], then: heuristic, llm: m}", "llm gives no score that a band could hold"),
+        ("{use: llm, llm: gpt-5}", "there is no model or deployment gpt-5"),
         ("{use: learned, band: [0.6, 0.4], then: heuristic}", "the band is no range of scores"),
         ("{use: learned, band: [0.4, 0.6]}", "`band` and `then` come together"),
         ("{use: learned, moderate_from: 0.9, complex_from: 0.1}", "`moderate_from` is above `complex_from`"),

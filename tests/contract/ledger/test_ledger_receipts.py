@@ -176,14 +176,21 @@ async def test_a_call_whose_router_died_has_a_receipt_that_says_so(store: SqlLed
     assert [(one.outcome, one.error_type) for one in found.attempts] == [(AttemptOutcome.ERROR, "router_died")]
 
 
-async def test_what_judges_and_classifiers_were_asked_is_not_shown(store: SqlLedgerStore, database: Database) -> None:
+async def test_what_the_router_asked_for_itself_is_shown_and_answers_nobody(
+    store: SqlLedgerStore, database: Database
+) -> None:
     await store.add(
         [
             opened("a", request_id="r"),
-            *(terminal("a-1"), terminal("a-2", kind="judge"), terminal("a-3", kind="hedge", reason="hedge")),
+            terminal("a-1", number=1, kind="classifier", reason="classifier", deployment="cheap"),
+            terminal("a-2", number=2, deployment="strong"),
+            terminal("a-3", number=3, kind="judge", reason="judge", deployment="cheap"),
+            terminal("a-4", number=4, kind="shadow", deployment="other"),
             closed("a", cost_status="actual"),
         ]
     )
     found = await recorded_receipt(database, "acme", "r")
     assert found is not None
-    assert [one.number for one in found.attempts] == [1, 3]
+    assert [one.number for one in found.attempts] == [1, 2, 3]
+    assert found.answered_by is not None
+    assert found.answered_by.deployment.id == "strong"

@@ -62,6 +62,21 @@ async def test_shipping_a_history_again_changes_nothing(store, database):
     assert (await attempts(database), await operations(database)) == before
 
 
+async def test_a_call_opened_before_its_decision_is_completed_by_it_in_whatever_order_they_come(store, database):
+    undecided = {"complexity": "", "rule": "", "fingerprint": ""}
+    decided = {"complexity": "complex", "rule": "hard", "fingerprint": "f1", "input_tokens": 7}
+    for number, order in enumerate(itertools.permutations(range(3))):
+        operation_id = f"op-{number}"
+        records = [opened(operation_id, **undecided), opened(operation_id, **decided), closed(operation_id)]
+        for position in order:
+            await store.add([records[position]])
+            await store.add([records[position]])
+    rows = await database.fetch(
+        "SELECT DISTINCT complexity, rule, fingerprint, input_tokens, status FROM ledger_operations"
+    )
+    assert [tuple(row) for row in rows] == [("complex", "hard", "f1", 7, "OK")]
+
+
 async def test_the_first_end_that_a_router_tells_stays(store, database):
     await store.add([intent(), terminal(cost_nano_usd=7)])
     await store.add([terminal(cost_nano_usd=8)])

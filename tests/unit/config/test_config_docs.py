@@ -70,6 +70,9 @@ GOOD = {
 }
 
 
+RULES: dict[str, Any] = {"rules": [{"use": "m"}]}
+
+
 @pytest.mark.parametrize(
     ("part", "legal"),
     [
@@ -93,6 +96,17 @@ GOOD = {
         ({"features": {"f": {"parameters": {"temperature": "warm"}}}}, False),
         ({"models": {"m": {"provider": "openai", "price": {"input": "1e-3", "output": "$1."}}}}, True),
         ({"policies": {"default": {"rules": [{"use": []}]}}}, False),
+        ({"policies": {"default": {**RULES, "classifier": "learned"}}}, True),
+        ({"policies": {"default": {**RULES, "classifier": {"use": "llm", "llm": "m"}}}}, True),
+        (
+            {"policies": {"default": {**RULES, "classifier": {"use": "llm", "llm": {"use": ["m"], "timeout": "1s"}}}}},
+            True,
+        ),
+        ({"policies": {"default": {**RULES, "classifier": {"use": "llm", "llm": []}}}}, False),
+        ({"policies": {"default": {**RULES, "classifier": {"use": "llm", "llm": {"use": "m", "timeout": 0}}}}}, False),
+        ({"policies": {"default": {**RULES, "classifier": {"band": [0.4, 0.6]}}}}, False),
+        ({"policies": {"default": {**RULES, "escalate": {"gates": [{"gate": "judge", "use": "m"}]}}}}, True),
+        ({"policies": {"default": {**RULES, "escalate": {"gates": ["judge"]}}}}, False),
         ({"policies": {"default": {"rules": [{"use": "m", "when": {"tier": []}}]}}}, False),
     ],
 )

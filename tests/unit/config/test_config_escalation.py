@@ -11,8 +11,18 @@ import pytest
 
 from router_service.config.load import load
 from router_service.config.problem import Problem
+from router_service.domain.asking import Asking
 from router_service.domain.policy import Policy
-from router_service.domain.quality import Escalation, Gate, GateDelivery, GateKind, Threshold, Unsatisfied
+from router_service.domain.quality import (
+    Escalation,
+    Gate,
+    GateDelivery,
+    GateKind,
+    Panel,
+    Threshold,
+    Unavailable,
+    Unsatisfied,
+)
 
 Problems = Callable[..., tuple[Problem, ...]]
 HEAD = """\
@@ -94,6 +104,49 @@ def test_a_rule_without_gates_is_not_judged(tmp_path: Path) -> None:
     assert found.gates == ()
 
 
+def test_a_judge_has_bounds_also_where_the_file_gives_none(tmp_path: Path) -> None:
+    compiled = policy(tmp_path, "    escalate: {gates: [{gate: judge, use: gpt-4o}]}\n").escalation
+    assert compiled is not None
+    (gate,) = compiled.gates
+    assert gate.panel is not None
+    assert gate.panel == Panel(
+        asking=Asking(deployments=gate.panel.asking.deployments, timeout=5.0, max_cost_nano_usd=50_000_000),
+        rubric="",
+        min_score=0.7,
+        unavailable=Unavailable.PASS,
+        share=1.0,
+    )
+    assert [one.id for one in gate.panel.asking.deployments] == ["gpt-4o"]
+
+
+def test_a_judge_may_be_told_everything(tmp_path: Path) -> None:
+    written = (
+        "{gate: judge, use: [weak, gpt-4o], rubric: Be strict., min_score: 0.5, timeout: 3s, max_cost_usd: 0.001, "
+        "unavailable: refuse, share: 0.25, weight: 2}"
+    )
+    compiled = policy(tmp_path, f"    escalate: {{gates: [{written}]}}\n").escalation
+    assert compiled is not None
+    (gate,) = compiled.gates
+    assert gate.panel is not None
+    asking = gate.panel.asking
+    assert ([one.id for one in asking.deployments], asking.timeout) == (["weak", "gpt-4o"], 3.0)
+    assert asking.max_cost_nano_usd == 1_000_000
+    assert (gate.panel.rubric, gate.panel.min_score, gate.panel.share) == ("Be strict.", 0.5, 0.25)
+    assert (gate.panel.unavailable, gate.weight) == (Unavailable.REFUSE, 2.0)
+
+
+def test_a_classifier_that_is_a_model_has_bounds_too(tmp_path: Path) -> None:
+    short = policy(tmp_path, "    classifier: {use: learned, band: [0.4, 0.6], then: llm, llm: weak}\n").classification
+    assert short.asking is not None
+    assert ([one.id for one in short.asking.deployments], short.asking.timeout) == (["weak"], 2.0)
+    assert (short.asking.max_cost_nano_usd, short.remembered, short.prompt) == (10_000_000, 10_000, "")
+    told = "{use: [weak, gpt-4o], prompt: Contracts are complex., timeout: 1s, max_cost_usd: 0.001, cache: 0}"
+    whole = policy(tmp_path, f"    classifier: {{use: llm, llm: {told}}}\n").classification
+    assert whole.asking is not None
+    assert (len(whole.asking.deployments), whole.asking.timeout, whole.remembered) == (2, 1.0, 0)
+    assert (whole.asking.max_cost_nano_usd, whole.prompt) == (1_000_000, "Contracts are complex.")
+
+
 @pytest.mark.parametrize(
     ("written", "path", "message"),
     [
@@ -101,6 +154,10 @@ def test_a_rule_without_gates_is_not_judged(tmp_path: Path) -> None:
         ("gates: [not_empty, not_empty]", "gates[1]", "not_empty is listed twice"),
         ("gates: [{gate: not_empty, min: 3}]", "gates[0]", "not_empty has no min"),
         ("gates: [{gate: regex}]", "gates[0]", "regex needs a pattern"),
+        ("gates: [judge]", "gates[0]", "judge needs a model"),
+        ("gates: [{gate: judge, use: gpt-5}]", "gates[0].use", "there is no model or deployment gpt-5"),
+        ("gates: [{gate: judge, use: gpt-4o, share: 0}]", "gates[0].share", "should be greater than 0"),
+        ("gates: [{gate: not_empty, rubric: x}]", "gates[0]", "not_empty has no rubric"),
         ("gates: [{gate: regex, pattern: '(?=a)b'}]", "gates[0]", "the pattern is not in RE2's syntax"),
         ("gates: [{gate: number_of_answers, min: 3, max: 2}]", "gates[0]", "its minimum is above its maximum"),
         ("gates: [{gate: not_empty, min_margin: 0.3}]", "gates[0]", "not_empty has no min_margin"),

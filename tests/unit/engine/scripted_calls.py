@@ -52,10 +52,12 @@ class ScriptedProvider:
     script: list[Says]
     requests: list = field(default_factory=list)
     closed: int = 0
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def stream(self, request, reply, receive):
         says = self.script[min(len(self.requests), len(self.script) - 1)]
         self.requests.append(request)
+        self.asked.set()
         reply.dispatched = True
         try:
             if says.text:

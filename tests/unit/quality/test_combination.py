@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
+from router_service.domain.asking import Asking
 from router_service.domain.call import Call, Caller
 from router_service.domain.chat import Chat, FinishReason, Message, Role, TextPart
-from router_service.domain.quality import Escalation, Gate, GateKind, Judgement, Threshold
-from router_service.quality.gates import Gates
+from router_service.domain.quality import Escalation, Gate, GateKind, Judgement, Panel, Threshold, Verdict
+from router_service.quality.gates import Found, Gates, combined, is_open
 from router_service.quality.given import GivenAnswer
 
 LONG = Gate(kind=GateKind.LONG_ENOUGH, at_least=40)
@@ -29,9 +33,9 @@ def judged(
         chat=Chat(messages=(Message(role=Role.USER, parts=(TextPart("Why?"),)),)),
     )
     given = GivenAnswer(text=text, finish_reason=FinishReason.STOP, calls_tools=calls_tools)
-    return Gates(Escalation(gates=gates, threshold=threshold)).judge(
-        call, given, attempt=3, complexity=complexity, deployment="strong"
-    )
+    together = Gates(Escalation(gates=gates, threshold=threshold))
+    least = together.threshold(complexity=complexity, tier=call.caller.tier, deployment="strong")
+    return combined(together.look(call, given), least, attempt=3)
 
 
 def test_without_a_threshold_every_gate_has_to_pass() -> None:
@@ -69,3 +73,39 @@ def test_a_score_of_all_ones_reaches_a_threshold_of_one() -> None:
 
 def test_a_tool_call_is_judged_only_by_what_it_can_have() -> None:
     assert judged("", LONG, SURE, Gate(kind=GateKind.NOT_EMPTY), Gate(kind=GateKind.JSON), calls_tools=True).passed
+
+
+JUDGE = Gate(kind=GateKind.JUDGE, weight=1, panel=Panel(asking=Asking(deployments=(), timeout=1, max_cost_nano_usd=1)))
+
+
+def found(passed: bool, score: float, **changes: Any) -> Found:
+    return Found(replace(SURE, **changes), Verdict(GateKind.NOT_HEDGING, passed, score, ""))
+
+
+@pytest.mark.parametrize(
+    ("before", "threshold", "judge", "is_worth_it"),
+    [
+        ([], None, JUDGE, True),
+        ([found(True, 1.0)], None, JUDGE, True),
+        ([found(False, 0.9)], None, JUDGE, False),
+        ([found(False, 0.9)], 0.5, JUDGE, True),
+        ([found(False, 0.9, required=True)], 0.5, JUDGE, False),
+        ([found(False, 0.0)], 0.6, JUDGE, False),
+        ([found(False, 0.2)], 0.6, JUDGE, True),
+        ([found(True, 1.0)], 0.5, JUDGE, False),
+        ([found(True, 1.0)], 0.5, replace(JUDGE, required=True), True),
+        ([found(True, 1.0)], 0.5, replace(JUDGE, weight=2), True),
+    ],
+)
+def test_a_model_is_asked_only_while_its_grade_can_make_a_difference(
+    before: list[Found], threshold: float | None, judge: Gate, is_worth_it: bool
+) -> None:
+    assert is_open(before, [judge], threshold) is is_worth_it
+
+
+def test_what_is_skipped_makes_no_difference_indeed() -> None:
+    for passed, score in ((True, 1.0), (False, 0.0), (True, 0.7)):
+        grade = Found(JUDGE, Verdict(GateKind.JUDGE, passed, score, ""))
+        for before, threshold in (([found(False, 0.0)], 0.6), ([found(True, 1.0)], 0.5), ([found(False, 0.9)], None)):
+            without = combined(before, threshold, attempt=1).passed
+            assert combined([*before, grade], threshold, attempt=1).passed is without

@@ -3,14 +3,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from routing_values import call, deployment, rule, said, signals, table
+from routing_values import call, deployment, rule, said, table
 
 from router_service.config.router_file import shipped
 from router_service.domain.chat import Role
 from router_service.domain.classifier import Classification, LearnedWeights
 from router_service.domain.decision import ComplexitySource
 from router_service.routing.assess import assess
-from router_service.routing.classify import Heuristic, Judge, with_label
+from router_service.routing.classify import Heuristic, Judge
 from router_service.routing.excerpt import excerpt
 from router_service.routing.learned import Learned
 from router_service.routing.shape import SHAPE, shape_of
@@ -76,15 +76,6 @@ def test_a_model_is_asked_only_within_the_band_and_until_then_the_first_tier_hol
     assert judge.judge(excerpt("Say something.")).asks == "llm"
     assert judge.judge(excerpt("Say something.")).tier == "moderate"
     assert judge.judge(excerpt(HARD)).asks == ""
-
-
-@pytest.mark.parametrize(
-    ("label", "tier"),
-    [(" Complex.\n", "complex"), ("`simple`", "simple"), ("I would say it is hard", "moderate"), ("", "moderate")],
-)
-def test_an_unusable_label_means_moderate(label: str, tier: str) -> None:
-    asked = with_label(replace(signals(), asks="llm"), label)
-    assert (asked.complexity, asked.complexity_source, asked.classifier, asked.asks) == (tier, "llm", "llm", "")
 
 
 def test_after_ten_turns_nothing_that_is_learned_is_simple_either() -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from routing_values import call, deployment, one_of, price, rule, signals, table
 
+from router_service.domain.asking import Asking
+from router_service.domain.classifier import Classification
 from router_service.domain.decision import ComplexitySource
 from router_service.domain.deployment import Capability
 from router_service.domain.policy import Feature, When
@@ -44,3 +46,11 @@ def test_what_is_not_known_is_said_so() -> None:
     assert "simple (caller); language undetermined" in text
     assert "no token limit" in text
     assert "rejected" not in text
+
+
+def test_what_a_model_would_still_be_asked_is_said() -> None:
+    asking = Asking(deployments=(deployment("mini"), deployment("micro")), timeout=1.0, max_cost_nano_usd=1)
+    rules = table(rule("all", [deployment("a")]), classification=Classification(use="llm", asking=asking))
+    decision = decide(call(), signals(asks="llm"), rules, World())
+    told = "before it is answered, mini or micro is asked how complex it is, which may choose another rule"
+    assert f"provisional {told}" in explain(decision).splitlines()

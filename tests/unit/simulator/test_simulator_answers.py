@@ -144,3 +144,37 @@ def test_all_of_is_merged() -> None:
         ]
     }
     assert instance(schema, "", Random(1)) == {"a": 1, "b": 2}
+
+
+SORTS = "Sort the request. Labels: simple, moderate, complex"
+GRADES = 'Grade the answer. Reply with {"reason": "...", "score": N}'
+HARD = "Prove the theorem, analyse the trade-offs and derive a strategy."
+
+
+def test_a_request_is_sorted_by_how_hard_it_is() -> None:
+    asked = "<request 1f>\n{}\n<request 1f>\n\nIts label:"
+    assert {said(asked.format("Say hello"), 1.0, seed, SORTS) for seed in range(20)} == {"simple"}
+    assert {said(asked.format(HARD), 1.0, seed, SORTS) for seed in range(20)} == {"complex"}
+
+
+def test_an_answer_is_graded_by_what_it_says() -> None:
+    asked = "<answer 1f>\n{}\n<answer 1f>\n\nThe grade:"
+    grades = {
+        text: json.loads(said(asked.format(text), 1.0, 1, GRADES))["score"]
+        for text in (
+            "I don't know.",
+            "Maybe look at the tides first. I think that helps.",
+            "1. One.\n2. Two.\n3. Three.",
+        )
+    }
+    assert list(grades.values()) == sorted(grades.values())
+    assert min(grades.values()) <= 3
+    assert max(grades.values()) >= 8
+
+
+@pytest.mark.parametrize("system", [SORTS, GRADES])
+def test_a_weak_model_misbehaves_now_and_then(system: str) -> None:
+    kinds = {said("Say hello", 0.3, seed, system) for seed in range(200)}
+    assert len(kinds) > 6
+    usual = [said("Say hello", 0.95, seed, system) for seed in range(200)]
+    assert usual.count(max(set(usual), key=usual.count)) > 100

@@ -173,6 +173,7 @@ class Episode:
                 reason=it.reason,
                 started_at=it.started_at,
                 max_output_tokens=800,
+                parameters=self.decision.parameters if self.decision is not None else Parameters(),
             )
             if it.time_to_first_output is not None:
                 for _ in range(self.chunks):

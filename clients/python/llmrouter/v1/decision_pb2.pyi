@@ -223,6 +223,7 @@ class Signals(message.Message):
     CAPABILITIES_FIELD_NUMBER: builtins.int
     COMPLEXITY_CAUSE_FIELD_NUMBER: builtins.int
     CLASSIFIER_FIELD_NUMBER: builtins.int
+    CLASSIFIER_DEPLOYMENT_FIELD_NUMBER: builtins.int
     input_tokens: builtins.int
     """input_tokens estimated."""
     language: builtins.str
@@ -238,7 +239,11 @@ class Signals(message.Message):
     complexity_cause: builtins.str
     """complexity_cause in words: the score and its thresholds, or what overruled them."""
     classifier: builtins.str
-    """classifier whose score counts: "heuristic", "learned", or the name of a router file; empty where the caller said."""
+    """classifier whose word counts: "heuristic", "learned", "llm", or the name of a router file; empty where the caller
+    said.
+    """
+    classifier_deployment: builtins.str
+    """classifier_deployment is the deployment that was asked where the classifier is "llm"."""
     @builtins.property
     def capabilities(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """capabilities the call needs, such as "tools" or "vision"."""
@@ -255,10 +260,11 @@ class Signals(message.Message):
         capabilities: abc.Iterable[builtins.str] | None = ...,
         complexity_cause: builtins.str = ...,
         classifier: builtins.str = ...,
+        classifier_deployment: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_complexity_score", b"_complexity_score", "complexity_score", b"complexity_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_complexity_score", b"_complexity_score", "capabilities", b"capabilities", "classifier", b"classifier", "complexity", b"complexity", "complexity_cause", b"complexity_cause", "complexity_score", b"complexity_score", "complexity_source", b"complexity_source", "input_tokens", b"input_tokens", "language", b"language", "turns", b"turns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_complexity_score", b"_complexity_score", "capabilities", b"capabilities", "classifier", b"classifier", "classifier_deployment", b"classifier_deployment", "complexity", b"complexity", "complexity_cause", b"complexity_cause", "complexity_score", b"complexity_score", "complexity_source", b"complexity_source", "input_tokens", b"input_tokens", "language", b"language", "turns", b"turns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__complexity_score: _TypeAlias = typing.Literal["complexity_score"]  # noqa: Y015
     _WhichOneofArgType__complexity_score: _TypeAlias = typing.Literal["_complexity_score", b"_complexity_score"]  # noqa: Y015

@@ -64,6 +64,10 @@ class _AttemptReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_AttemptR
     """ATTEMPT_REASON_ESCALATION is a stronger candidate after a gate refused an answer."""
     ATTEMPT_REASON_HEDGE: _AttemptReason.ValueType  # 5
     """ATTEMPT_REASON_HEDGE is a parallel attempt."""
+    ATTEMPT_REASON_CLASSIFIER: _AttemptReason.ValueType  # 6
+    """ATTEMPT_REASON_CLASSIFIER asked a model how complex the call is; it answers nobody."""
+    ATTEMPT_REASON_JUDGE: _AttemptReason.ValueType  # 7
+    """ATTEMPT_REASON_JUDGE asked a model how good another attempt's answer is; it answers nobody."""
 
 class AttemptReason(_AttemptReason, metaclass=_AttemptReasonEnumTypeWrapper):
     """AttemptReason is why an attempt was made."""
@@ -80,6 +84,10 @@ ATTEMPT_REASON_ESCALATION: AttemptReason.ValueType  # 4
 """ATTEMPT_REASON_ESCALATION is a stronger candidate after a gate refused an answer."""
 ATTEMPT_REASON_HEDGE: AttemptReason.ValueType  # 5
 """ATTEMPT_REASON_HEDGE is a parallel attempt."""
+ATTEMPT_REASON_CLASSIFIER: AttemptReason.ValueType  # 6
+"""ATTEMPT_REASON_CLASSIFIER asked a model how complex the call is; it answers nobody."""
+ATTEMPT_REASON_JUDGE: AttemptReason.ValueType  # 7
+"""ATTEMPT_REASON_JUDGE asked a model how good another attempt's answer is; it answers nobody."""
 
 class _AttemptOutcome:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -352,6 +360,7 @@ class GateResult(message.Message):
     PASSED_FIELD_NUMBER: builtins.int
     SCORE_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    JUDGE_ATTEMPT_FIELD_NUMBER: builtins.int
     name: builtins.str
     """name of the gate, such as "not_refusal"."""
     passed: builtins.bool
@@ -360,6 +369,8 @@ class GateResult(message.Message):
     """score from 0 to 1."""
     reason: builtins.str
     """reason in the router's words, such as "the token limit cut it"."""
+    judge_attempt: builtins.int
+    """judge_attempt is the number of the attempt that asked a model for this verdict; 0 where none did."""
     def __init__(
         self,
         *,
@@ -367,10 +378,11 @@ class GateResult(message.Message):
         passed: builtins.bool = ...,
         score: builtins.float = ...,
         reason: builtins.str = ...,
+        judge_attempt: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "passed", b"passed", "reason", b"reason", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["judge_attempt", b"judge_attempt", "name", b"name", "passed", b"passed", "reason", b"reason", "score", b"score"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
