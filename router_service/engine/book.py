@@ -116,8 +116,11 @@ class JournalBook:
         self._journal.operation(operation_closed(receipt, operation_id=operation_id))
 
 
+_KINDS = {AttemptReason.HEDGE: AttemptKind.HEDGE, AttemptReason.SHADOW: AttemptKind.SHADOW}
+
+
 def _kind(reason: AttemptReason) -> AttemptKind:
-    return AttemptKind.HEDGE if reason is AttemptReason.HEDGE else AttemptKind.COMPLETION
+    return _KINDS.get(reason, AttemptKind.COMPLETION)
 
 
 def _unrecordable(why: str) -> Overloaded:

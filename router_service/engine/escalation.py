@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from router_service.domain.decision import Candidate
+from router_service.domain.chat import FinishReason, Message
+from router_service.domain.decision import Candidate, Signals
 from router_service.domain.error import QualityNotMet, RouterError
 from router_service.domain.quality import Escalation, GateDelivery, Judgement, Unsatisfied
 from router_service.engine.chain import Chain
@@ -24,6 +25,18 @@ from router_service.routing.language import language_of_answer
 class _Refused:
     answered: Answered
     judgement: Judgement
+
+
+def given_answer(message: Message, finish_reason: FinishReason, signals: Signals) -> GivenAnswer:
+    """An answer to a call of these signals, as gates are shown it."""
+    text, asked = message.text, signals.language.partition("-")[0]
+    return GivenAnswer(
+        text=text,
+        finish_reason=finish_reason,
+        calls_tools=bool(message.tool_calls),
+        language=language_of_answer(text, asked),
+        asked_language=asked,
+    )
 
 
 class Escalator:
@@ -70,18 +83,11 @@ class Escalator:
         assert run.decision is not None
         assert answered.message is not None
         assert answered.reply.finish_reason is not None
-        signals, text = run.decision.signals, answered.message.text
+        signals = run.decision.signals
         began, judged_at = run.clock.monotonic(), run.clock.wall()
-        asked = signals.language.partition("-")[0]
         judgement = self._gates.judge(
             run.call,
-            GivenAnswer(
-                text=text,
-                finish_reason=answered.reply.finish_reason,
-                calls_tools=bool(answered.message.tool_calls),
-                language=language_of_answer(text, asked),
-                asked_language=asked,
-            ),
+            given_answer(answered.message, answered.reply.finish_reason, signals),
             attempt=answered.attempt.number,
             complexity=signals.complexity,
             deployment=answered.attempt.deployment.id,

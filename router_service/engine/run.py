@@ -57,7 +57,8 @@ class CallRun:
 
     `transcript` is what the caller of a stream sees. `attempts` are those that ended, in the order of their ends.
     `deadline` is on the monotonic clock. While it is `holding`, output is kept from the caller until gates have judged
-    it; `judgements` are theirs.
+    it; `judgements` are theirs. `compared` is what they made of the answer that a shadow call is compared with.
+    `is_opened` says whether the book has the call.
     """
 
     def __init__(
@@ -80,7 +81,8 @@ class CallRun:
         self._emit = emit
         self._book = book
         self.charges: Charges | None = None
-        self._is_opened = False
+        self.compared: Judgement | None = None
+        self.is_opened = False
         observer(CallStarted(call=call, started_at=self.started_at))
 
     def time_left(self) -> float:
@@ -155,6 +157,7 @@ class CallRun:
 
     def intend(self, started: AttemptStarted, reserved: Reserve | None) -> None:
         """Record an attempt before it can cost anything. Raises `RouterError` where that is not possible."""
+        self._open()
         self._book.intend(self.operation_id, started, reserved)
 
     async def announce(self, finished: Finished) -> None:
@@ -183,8 +186,8 @@ class CallRun:
         return finished
 
     def _open(self) -> None:
-        if not self._is_opened:
-            self._is_opened = True
+        if not self.is_opened:
+            self.is_opened = True
             self._book.opened(self.call, self.decision, operation_id=self.operation_id, started_at=self.started_at)
 
     def message_of(self, answered: Answered) -> Message:
@@ -236,6 +239,7 @@ class CallRun:
             judgements=tuple(self.judgements),
             quality=self._quality(answered),
             answer=None if answered is None else answered.attempt.number,
+            compared=self.compared,
         )
 
     def _quality(self, answered: Answered | None) -> Quality:
