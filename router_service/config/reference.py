@@ -63,10 +63,14 @@ _TITLES = {
     "policies.<name>.timeouts": "TimeoutsShape",
     "policies.<name>.retries": "RetriesShape",
     "policies.<name>.hedge": "HedgeShape",
-    "escalate (of policies and rules)": "EscalationShape",
+    "policies.<name>.experiments.<name>": "ExperimentShape",
+    "policies.<name>.experiments.<name>.arms.<name>": "ArmShape",
+    "policies.<name>.shadow.<name>": "ShadowShape",
+    "policies.<name>.shadow.<name>.max_cost": "SpendShape",
+    "escalate (of policies, rules and arms)": "EscalationShape",
     "escalate.gates[]": "GateShape",
     "escalate.threshold": "ThresholdShape",
-    "parameters (of features and rules)": "ParametersShape",
+    "parameters (of features, rules and arms)": "ParametersShape",
 }
 
 
