@@ -108,6 +108,13 @@ class Shadows:
 
     def follow(self, parent: Parent) -> None:
         """Begin the shadow calls of a call that was just answered. Neither waits nor fails."""
+        try:
+            self._follow(parent)
+        except Exception as exc:
+            # The caller has an answer, whatever is wrong here. The type only: a message may quote a prompt.
+            logger.error("a call was not shadowed (%s)", type(exc).__name__)
+
+    def _follow(self, parent: Parent) -> None:
         call, decision = parent.call, parent.decision
         for shadow in parent.table.shadowing(decision.policy).draw(call, decision.signals, parent.operation_id):
             if self._closed:
@@ -154,7 +161,6 @@ class Shadows:
         try:
             return await self._made(shadow, call, observer, parent)
         except Exception as exc:
-            # Its type only: a message may quote a prompt.
             logger.error("a shadow call of %s broke off (%s)", shadow.id, type(exc).__name__)
             return FAILED
 

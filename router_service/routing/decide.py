@@ -95,7 +95,7 @@ def decide(call: Call, signals: Signals, table: RoutingTable, world: World) -> D
     cause = f"{choice.cause}; {strategy}" if rule else choice.cause
     if world.prefer_cheaper:
         cause += "; cheaper first, for a budget is spent so far"
-    else:
+    elif choice.drawn is not None:
         order = sorted(order, key=lambda candidate: not choice.is_of_arm(candidate))
     if (
         served_by is not None

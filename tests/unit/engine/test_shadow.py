@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -20,6 +22,7 @@ from router_service.domain.policy import Rule, Shadow, StickyKey, TextMatch, Whe
 from router_service.domain.quality import Escalation, Gate, GateKind
 from router_service.engine.book import JournalBook
 from router_service.ledger.journal import Journal
+from router_service.ledger.reconcile import adopt
 from router_service.ledger.records import AttemptIntent, AttemptTerminal, OperationClosed, OperationOpened
 from router_service.limits.limiter import Limiter
 from router_service.limits.local import LocalMeters
@@ -417,3 +420,19 @@ async def test_a_shadow_that_ends_otherwise_than_by_stopping_is_an_answer_too():
     await world.engine.complete(call(), Recorder())
     await world.settled()
     assert world.outcomes == {"answered": 1}
+
+
+async def test_what_a_process_that_was_killed_left_open_is_a_shadows_too(tmp_path):
+    world = Shadowed(shadow(), twin=[Says("Hi", lingers=True)], folder=tmp_path / "alive")
+    await world.engine.complete(call(), Recorder())
+    await until(lambda: world.sent)
+    # What another process finds in the folder: all that was written before the kill, and no lock.
+    shutil.copytree(tmp_path / "alive", tmp_path / "dead")
+    [adopted] = adopt(tmp_path / "dead")
+    [orphan] = adopted.orphans
+    assert (orphan.kind, orphan.deployment) == ("shadow", "twin")
+    [end] = [one for one in of(records_of(adopted.folder), AttemptTerminal) if one.attempt_id == orphan.attempt_id]
+    assert (end.kind, end.status) == ("shadow", "indeterminate")
+    os.close(adopted.lock)
+    await world.engine.shadows.aclose()
+    world.records()
