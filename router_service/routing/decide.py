@@ -173,10 +173,11 @@ def _choose(call: Call, signals: Signals, table: RoutingTable, policy: Policy) -
             metadata={"policy": policy.name},
         )
     cause = f'rule "{rule.name}": {in_words(rule.when)}'
-    drawn = table.enrolment(policy).draw(call, signals)
+    enrolment = table.enrolment(policy)
+    drawn = enrolment.draw(call, signals)
     if drawn is None:
         return _Choice(rule.candidates, rule, cause)
-    rule = drawn.applied(rule)
+    rule = enrolment.answered(rule, drawn)
     return _Choice(rule.candidates, rule, f"{cause}; {drawn.cause}", drawn)
 
 

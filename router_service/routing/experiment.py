@@ -43,20 +43,6 @@ class Drawn:
             return f"not in {named}, for the caller names no {self.experiment.key}"
         return f'{named} draws arm "{self.arm.name}" by {self.experiment.key}'
 
-    def applied(self, rule: Rule) -> Rule:
-        """The rule as the arm has it answered. Its candidates stay behind the arm's, so that they can be fallen back
-        on."""
-        arm = self.arm
-        if arm is None:
-            return rule
-        return replace(
-            rule,
-            candidates=tuple({one.id: one for one in (*arm.candidates, *rule.candidates)}.values()),
-            strategy=rule.strategy if arm.strategy is None else arm.strategy,
-            parameters=arm.parameters.over(rule.parameters),
-            escalation=rule.escalation if arm.escalation is None else arm.escalation,
-        )
-
     def is_of_arm(self, candidate: Candidate) -> bool:
         """Whether the candidate is the arm's own choice, and not only there to be fallen back on."""
         arm = self.arm
@@ -68,6 +54,8 @@ class Enrolment:
 
     def __init__(self, experiments: Sequence[Experiment]) -> None:
         self._experiments = [(one, Conditions(one.when, one.tenants)) for one in experiments]
+        # By the identity of arm and rule, with the rule to keep that from being anybody else's.
+        self._answered: dict[tuple[int, int], tuple[Rule, Rule]] = {}
 
     def draw(self, call: Call, signals: Signals) -> Drawn | None:
         """What the call's experiment makes of it; `None` where it is in none."""
@@ -75,6 +63,27 @@ class Enrolment:
             if conditions.hold(call, signals):
                 return Drawn(experiment, arm_of(experiment, call))
         return None
+
+    def answered(self, rule: Rule, drawn: Drawn) -> Rule:
+        """The rule as the arm has it answered."""
+        arm = drawn.arm
+        if arm is None:
+            return rule
+        known = self._answered.get((id(arm), id(rule)))
+        if known is None:
+            known = self._answered[id(arm), id(rule)] = (rule, _answered_by(arm, rule))
+        return known[1]
+
+
+def _answered_by(arm: Arm, rule: Rule) -> Rule:
+    """The rule's candidates stay behind the arm's, so that they can be fallen back on."""
+    return replace(
+        rule,
+        candidates=tuple({one.id: one for one in (*arm.candidates, *rule.candidates)}.values()),
+        strategy=rule.strategy if arm.strategy is None else arm.strategy,
+        parameters=arm.parameters.over(rule.parameters),
+        escalation=rule.escalation if arm.escalation is None else arm.escalation,
+    )
 
 
 def arm_of(experiment: Experiment, call: Call) -> Arm | None:

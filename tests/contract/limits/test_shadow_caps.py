@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from router_service.domain.error import BudgetSpent, Overloaded
+from router_service.domain.error import BudgetSpent, LimitReached, Overloaded
 from router_service.domain.limit import Budget, LimitRules, Period, Scope, SettledSpend, Subject
 from router_service.limits.limiter import Limiter
 from router_service.limits.shared import SharedMeters
-from tests.contract.limits.counters import CALLER, NOON, Counters, budget, hold, tokens
+from tests.contract.limits.counters import CALLER, NOON, Counters, budget, hold, requests, tokens
 
 USD = 10**9
 SHADOW = Subject(tenant="", shadow="default/try")
@@ -70,6 +70,15 @@ async def test_shadows_and_callers_do_not_touch_each_others_money(counters: Coun
     limiter.settle(held, tokens=1, nano_usd=5 * USD)
     assert not await spend(limiter, 1)
     assert await spend(limiter, 20 * USD, subject=OTHER)
+
+
+async def test_shadows_count_against_no_limit_on_calls(counters: Counters) -> None:
+    limiter = limiter_of(counters, replace(caps(), limits=(requests(1, scope=Scope()),)))
+    assert await spend(limiter, 1)
+    assert await spend(limiter, 1)
+    await limiter.enter(CALLER)
+    with pytest.raises(LimitReached):
+        await limiter.enter(CALLER)
 
 
 async def test_a_budget_of_the_same_name_is_another_counter(counters: Counters) -> None:

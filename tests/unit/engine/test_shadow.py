@@ -247,6 +247,18 @@ async def test_a_provider_that_cools_down_is_left_alone():
     assert (len(world.sent), world.outcomes) == (1, {"failed": 1, "dropped_health": 1})
 
 
+async def test_a_provider_that_callers_would_ask_as_a_last_resort_is_left_alone_too():
+    twins = tuple(deployment(f"twin-{number}", provider="twin-provider") for number in range(3))
+    world = Shadowed(shadow(candidates=twins), twins=())
+    refused = UpstreamError(UpstreamFault.SERVER, "503", status=503)
+    for twin in twins:
+        for _ in range(10):
+            world.engine.health.failed(world.engine.health.dispatched(twin.id), refused)
+    await world.engine.complete(call(), Recorder())
+    await world.settled()
+    assert world.outcomes == {"dropped_health": 1}
+
+
 async def test_a_provider_that_has_no_room_is_left_alone():
     rates = DeploymentRates({"twin": DeploymentRate(requests_per_minute=1)}, lambda: 0.0)
     world = Shadowed(shadow(), rates=rates)

@@ -140,6 +140,12 @@ def test_an_arms_candidates_come_before_the_rules_own() -> None:
     assert "experiment  cheap, arm treated" in explain(decision)
 
 
+def test_an_arms_candidates_come_first_also_where_the_rules_own_are_cheaper() -> None:
+    dear = [deployment("dear", price=price(30, 90)), deployment("dearest", price=price(60, 180))]
+    arm = Arm(name="treated", weight=1, candidates=(dear[1], dear[0]), strategy=Strategy.CHEAPEST)
+    assert order(route(experiment(CONTROL, arm))) == ["dear", "dearest", "spare", "strong"]
+
+
 def test_an_arm_without_candidates_leaves_the_rules_choice() -> None:
     decision = route(experiment(replace(CONTROL, weight=1), replace(TREATED, weight=0)))
     assert order(decision) == ["strong", "spare"]
