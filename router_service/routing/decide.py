@@ -202,21 +202,6 @@ def sifted(
     ceiling: Ceiling | None,
 ) -> tuple[list[Candidate], list[Rejection]]:
     """Who of these may serve the call now, in their order, and why the others may not."""
-    found = _priced_and_fit(considered, call, signals, world, policy=policy, asked=asked, ceiling=ceiling)
-    return _at_home_and_well(found, _homes(call, found), world)
-
-
-def _priced_and_fit(
-    considered: Iterable[Deployment],
-    call: Call,
-    signals: Signals,
-    world: World,
-    *,
-    policy: Policy,
-    asked: TokenLimit,
-    ceiling: Ceiling | None,
-) -> list[Candidate | Rejection]:
-    """Each deployment as a candidate, or rejected for what no waiting changes."""
     found: list[Candidate | Rejection] = []
     expected = _expected_output(call, asked, world)
     cached = _cached_tokens(call, signals, world)
@@ -236,7 +221,7 @@ def _priced_and_fit(
             cost = estimated_cost(deployment.price, signals.input_tokens, output, from_cache)
         too_much = too_dear(deployment, cost, ceiling) if ceiling is not None else None
         found.append(too_much or Candidate(deployment=deployment, token_limit=limit, estimated_cost=cost))
-    return found
+    return _at_home_and_well(found, _homes(call, found), world)
 
 
 def _at_home_and_well(
