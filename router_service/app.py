@@ -119,9 +119,11 @@ class Application:
             limiter=self._state.limits.limiter,
             rates=self._state.limits.rates,
             book=self._state.book,
+            observe_shadow=self._telemetry.shadow_observer,
         )
         self._telemetry.observe_health(self.engine.open_circuits)
         self._telemetry.observe_ledger(self._state.ledger_lag)
+        self._telemetry.observe_shadows(self.engine.shadows.counts)
         self._telemetry.observe_connections(self._providers.connections)
         servicer = RouterServicer(
             self.engine,
@@ -157,8 +159,10 @@ class Application:
         return await self._holder.reload()
 
     async def stop(self) -> None:
-        """Drain, then close everything."""
+        """Drain, then close everything. Shadow calls have as long to end as callers' calls have."""
+        self.engine.shadows.close()
         await self._server.drain()
+        await self.engine.shadows.aclose()
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)

@@ -201,7 +201,8 @@ class State:
 
     async def _raise_spend(self) -> None:
         """Raise the budgets' counters to what the ledger knows. Raises `StorageError` and `RouterError`."""
-        budgets = self._configuration.limits.budgets
+        limits = self._configuration.limits
+        budgets = [*limits.budgets, *limits.shadows.values()]
         if not budgets or self._database is None:
             return
         since = min(time.time() - _LONGEST_PERIOD.get(budget.period, time.time()) for budget in budgets)

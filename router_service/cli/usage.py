@@ -21,7 +21,10 @@ _ONLY = "Only some, as dimension=value; may be repeated."
 
 def usage(
     by: Annotated[
-        str, typer.Option(help="feature, tier, tenant, model, provider, key, day, or several with commas.")
+        str,
+        typer.Option(
+            help="feature, tier, tenant, model, provider, key, day, experiment, arm, shadow, or several with commas."
+        ),
     ] = "feature",
     since: Since = "7d",
     until: Until = "",

@@ -25,36 +25,32 @@ from router_service.config.configuration import (
 from router_service.config.document import Document
 from router_service.config.endpoint import completed
 from router_service.config.escalation_compilation import escalation
+from router_service.config.experiment_compilation import caps_of, experiments, shadows
 from router_service.config.identity_compilation import identity_settings
 from router_service.config.ledger_compilation import ledger_settings
 from router_service.config.limits_compilation import deployment_rates, limit_rules
 from router_service.config.places import LEDGER_VARIABLE
-from router_service.config.policy_shape import HedgeShape, PolicyShape, RangeShape, RuleShape, TextShape, WhenShape
+from router_service.config.policy_shape import HedgeShape, PolicyShape, RuleShape
 from router_service.config.references import vendor_of
+from router_service.config.rule_compilation import parameters, rule
 from router_service.config.secret import EnvironmentSecret, FileSecret, LiteralSecret, Secret
 from router_service.config.shape import (
     FeatureShape,
     ModelShape,
-    ParametersShape,
     PriceShape,
     ProviderShape,
     QuirksShape,
 )
 from router_service.config.source import Location, Source
 from router_service.config.vendors import VENDORS, Vendor
-from router_service.domain.chat import Parameters
 from router_service.domain.deployment import Deployment, ModelFacts, Price, Rate, Retention
 from router_service.domain.policy import (
     Feature,
     Hedge,
     Policy,
-    RangeMatch,
     Retries,
     RetryAllowance,
-    Rule,
-    TextMatch,
     Timeouts,
-    When,
 )
 from router_service.domain.vendor import Auth, Prefill, Quirks
 
@@ -118,7 +114,7 @@ class Compiler:
             policies=policies,
             default_policy=default_policy,
             weights=weights,
-            limits=limit_rules(document),
+            limits=replace(limit_rules(document), shadows=caps_of(policies.values())),
             deployment_rates=deployment_rates(document),
             redis=self._redis(),
             watched_files=(*self._watched(providers), *files_of(weights, self._directory)),
@@ -315,54 +311,8 @@ def _price(shape: PriceShape) -> Price:
     )
 
 
-def _parameters(shape: ParametersShape) -> Parameters:
-    return Parameters(**{**shape.model_dump(), "stop": tuple(shape.stop)})
-
-
 def _feature(name: str, shape: FeatureShape) -> Feature:
-    return Feature(name=name, max_output_tokens=shape.max_output_tokens, parameters=_parameters(shape.parameters))
-
-
-def _text(shape: TextShape | None) -> TextMatch | None:
-    if shape is None:
-        return None
-    any_of = None if shape.any_of is None else frozenset(one.lower() for one in shape.any_of)
-    return TextMatch(any_of=any_of, none_of=frozenset(one.lower() for one in shape.none_of))
-
-
-def _range(shape: RangeShape | None) -> RangeMatch | None:
-    return None if shape is None else RangeMatch(at_least=shape.min, at_most=shape.max)
-
-
-def _when(shape: WhenShape) -> When:
-    needs = shape.needs
-    return When(
-        feature=_text(shape.feature),
-        tier=_text(shape.tier),
-        task_type=_text(shape.task_type),
-        complexity=_text(shape.complexity),
-        language=_text(shape.language),
-        labels={name: match for name, text in shape.labels.items() if (match := _text(text)) is not None},
-        input_tokens=_range(shape.input_tokens),
-        turns=_range(shape.turns),
-        needs=frozenset(needs.all_of if needs else ()),
-        needs_none_of=frozenset(needs.none_of if needs else ()),
-    )
-
-
-def _rule(shape: RuleShape, number: int, named: Mapping[str, tuple[Deployment, ...]]) -> Rule:
-    candidates = {one.id: one for name in shape.use for one in named[name]}
-    return Rule(
-        name=shape.name or f"rule-{number}",
-        when=_when(shape.when),
-        candidates=tuple(candidates.values()),
-        strategy=shape.strategy,
-        sticky=shape.sticky,
-        parameters=_parameters(shape.parameters),
-        max_output_tokens=shape.max_output_tokens,
-        max_cost_nano_usd=shape.max_cost_usd,
-        escalation=escalation(shape.escalate, named),
-    )
+    return Feature(name=name, max_output_tokens=shape.max_output_tokens, parameters=parameters(shape.parameters))
 
 
 def _hedge(shape: HedgeShape | None) -> Hedge | None:
@@ -376,7 +326,7 @@ def _policy(
 ) -> Policy:
     return Policy(
         name=name,
-        rules=tuple(_rule(rule, number, named) for number, rule in enumerate(rules, 1)),
+        rules=tuple(rule(one, number, named) for number, one in enumerate(rules, 1)),
         baseline=named[shape.baseline][0] if shape.baseline else None,
         sticky=shape.sticky,
         regions=frozenset(region.lower() for region in shape.regions),
@@ -392,6 +342,8 @@ def _policy(
         keep_answers=shape.keep_answers,
         escalation=escalation(shape.escalate, named),
         classification=classification(shape.classifier, named),
+        experiments=experiments(shape.experiments, named),
+        shadows=shadows(name, shape.shadow, named),
     )
 
 

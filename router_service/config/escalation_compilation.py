@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from router_service.config.asking_shape import GRADE_COST, GRADE_TIMEOUT
 from router_service.config.classifier_compilation import asking
@@ -30,15 +30,25 @@ def check_escalation(
         report_unless_known((*at, "skip", name), name)
     for label in shape.threshold.complexity:
         report_no_complexity((*at, "threshold", "complexity", label), label)
+    check_gates(source, at, shape.gates, report_unless_known)
+    if not shape.gates and (shape.to or shape.threshold != type(shape.threshold)()):
+        source.report((*at, "gates"), "is empty: nothing is judged, so nothing escalates", "List a gate: not_empty")
+
+
+def check_gates(
+    source: Source,
+    at: Location,
+    gates: Sequence[GateShape],
+    report_unless_known: Callable[[Location, str], None],
+) -> None:
+    """Note gates that say the same twice, and judges that are no models."""
     seen: list[GateShape] = []
-    for number, gate in enumerate(shape.gates):
+    for number, gate in enumerate(gates):
         for position, name in enumerate(gate.use or ()):
             report_unless_known(source.known((*at, "gates", number, "use", position)), name)
         if gate in seen:
             source.report((*at, "gates", number), f"{gate.gate.value} is listed twice", "Give it a `weight` instead")
         seen.append(gate)
-    if not shape.gates and (shape.to or shape.threshold != type(shape.threshold)()):
-        source.report((*at, "gates"), "is empty: nothing is judged, so nothing escalates", "List a gate: not_empty")
 
 
 def escalation(shape: EscalationShape | None, named: Mapping[str, tuple[Deployment, ...]]) -> Escalation | None:

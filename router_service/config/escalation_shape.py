@@ -167,13 +167,14 @@ def _threshold(value: Any) -> Any:
 _GATE_NAME = {"enum": [str(kind) for kind in GateKind if kind is not GateKind.JUDGE]}
 _SCORE = {"type": "number", "minimum": 0, "maximum": 1}
 
+GateEntry = Annotated[GateShape, BeforeValidator(_gate), Or(_GATE_NAME)]
+"""A gate with its options, or its name alone."""
+
 
 class EscalationShape(Shape):
     """Gates that judge an answer, and who is asked next where they refuse it. Without gates nothing is judged."""
 
-    gates: list[Annotated[GateShape, BeforeValidator(_gate), Or(_GATE_NAME)]] = Field(
-        description="What judges an answer. Without a threshold every gate has to pass."
-    )
+    gates: list[GateEntry] = Field(description="What judges an answer. Without a threshold every gate has to pass.")
     to: Texts = Field(
         default_factory=list,
         description="Models or deployments that are asked after a refusal, in this order. Default: the candidates "

@@ -66,10 +66,14 @@ _TITLES = {
     "policies.<name>.hedge": "HedgeShape",
     "policies.<name>.classifier": "ClassifierShape",
     "policies.<name>.classifier.llm": "LabelShape",
-    "escalate (of policies and rules)": "EscalationShape",
+    "policies.<name>.experiments.<name>": "ExperimentShape",
+    "policies.<name>.experiments.<name>.arms.<name>": "ArmShape",
+    "policies.<name>.shadow.<name>": "ShadowShape",
+    "policies.<name>.shadow.<name>.max_cost": "SpendShape",
+    "escalate (of policies, rules and arms)": "EscalationShape",
     "escalate.gates[]": "GateShape",
     "escalate.threshold": "ThresholdShape",
-    "parameters (of features and rules)": "ParametersShape",
+    "parameters (of features, rules and arms)": "ParametersShape",
 }
 
 

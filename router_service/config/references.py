@@ -8,12 +8,14 @@ from router_service.config.credentials import check_files, check_secrets
 from router_service.config.document import Document, Piece, PolicyPiece, nearest
 from router_service.config.escalation_compilation import check_escalation
 from router_service.config.escalation_shape import EscalationShape
+from router_service.config.experiment_compilation import check_experiments, check_shadows
 from router_service.config.identity_check import check_identity
-from router_service.config.policy_shape import RuleShape
+from router_service.config.policy_shape import PolicyShape, RuleShape
 from router_service.config.router_file import RouterFileError, is_router_file, read_router_file
 from router_service.config.shape import ModelShape, ProviderShape
 from router_service.config.source import Location, Source, dotted
 from router_service.config.vendors import VENDORS, Vendor
+from router_service.config.when_shape import WhenShape
 from router_service.domain.classifier import HEURISTIC, LEARNED
 
 
@@ -123,6 +125,8 @@ def _check_policy(source: Source, piece: PolicyPiece, names: _Names) -> None:
     complexities = {one.lower() for one in policy.complexities} if policy and "complexities" not in dropped else None
     if policy and policy.escalate is not None:
         _check_escalation(source, (*piece.policy.at, "escalate"), policy.escalate, names, complexities)
+    if policy is not None:
+        _check_comparisons(source, piece.policy.at, policy, names, complexities)
     taken: dict[str, Location] = {}
     catch_all: Location | None = None
     for rule in piece.rules:
@@ -179,15 +183,18 @@ def _check_rule(
             source.report((*rule.at, "max_output_tokens"), message, "Lower it")
     if shape.escalate is not None:
         _check_escalation(source, (*rule.at, "escalate"), shape.escalate, names, complexities)
-    when = shape.when
+    _check_when(source, (*rule.at, "when"), shape.when, complexities)
+
+
+def _check_when(source: Source, at: Location, when: WhenShape, complexities: set[str] | None) -> None:
     if when.complexity:
         for label in (*(when.complexity.any_of or ()), *when.complexity.none_of):
-            _check_complexity(source, (*rule.at, "when", "complexity"), label, complexities)
+            _check_complexity(source, (*at, "complexity"), label, complexities)
     if when.language:
         for tag in (*(when.language.any_of or ()), *when.language.none_of):
             if "-" in tag or "_" in tag:
                 fix = f"Write {tag.replace('_', '-').split('-')[0]}"
-                source.report((*rule.at, "when", "language"), f"{tag} never matches: only the primary tag counts", fix)
+                source.report((*at, "language"), f"{tag} never matches: only the primary tag counts", fix)
 
 
 def _check_complexity(source: Source, at: Location, label: str, complexities: set[str] | None) -> None:
@@ -209,6 +216,31 @@ def _check_escalation(
         shape,
         report_unless_known=report_unless_known,
         report_no_complexity=lambda location, label: _check_complexity(source, location, label, complexities),
+    )
+
+
+def _check_comparisons(
+    source: Source, at: Location, policy: PolicyShape, names: _Names, complexities: set[str] | None
+) -> None:
+    """Experiments and shadows."""
+
+    def report_unless_known(location: Location, name: str) -> None:
+        if name not in names.limits:
+            names.report_unknown(source, location, name)
+
+    def check_when(location: Location, when: WhenShape) -> None:
+        _check_when(source, location, when, complexities)
+
+    check_experiments(
+        source,
+        (*at, "experiments"),
+        policy.experiments,
+        report_unless_known=report_unless_known,
+        check_when=check_when,
+        check_escalation=lambda where, shape: _check_escalation(source, where, shape, names, complexities),
+    )
+    check_shadows(
+        source, (*at, "shadow"), policy.shadow, report_unless_known=report_unless_known, check_when=check_when
     )
 
 

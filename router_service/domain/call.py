@@ -42,12 +42,21 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowOf:
+    """What a shadow call is a copy of: the operation of its `parent`, for the shadow of that id."""
+
+    shadow: str
+    parent: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One call as it entered the router.
 
     `deadline` is on the monotonic clock of the event loop, in seconds; `None` where the caller set none.
     `stream` says whether the caller reads events. `trace_id` is hex, empty where the call is not traced. `identity` is
     who calls, and pays; what it does not grant is denied. Without one everything is granted, as on one's own machine.
+    `shadow_of` is set for calls that the router makes itself, to compare; nobody waits for them and no caller pays.
     """
 
     request_id: str
@@ -60,6 +69,7 @@ class Call:
     deadline: float | None = None
     stream: bool = False
     trace_id: str = ""
+    shadow_of: ShadowOf | None = None
 
     @property
     def principal(self) -> str:

@@ -96,12 +96,25 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """The arm of an experiment that a call fell to.
+
+    `honoured` says whether the arm's choice is asked first: not where none of its candidates may serve the call, or
+    something else came before it. Compare by the arm assigned, whether or not it was.
+    """
+
+    experiment: str
+    arm: str
+    honoured: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """The ordered result of routing one call; every deployment the rule names is a candidate or a rejection.
 
     `rule` is `None` where the caller named a model or deployment. `parameters` are the caller's over the rule's over
     the feature's, without the token limit, which is each candidate's own. `escalations` are asked in this order after a
-    gate's refusal; empty where the candidates themselves are.
+    gate's refusal; empty where the candidates themselves are. `assignment` is `None` for calls in no experiment.
     """
 
     policy: Policy
@@ -114,6 +127,7 @@ class Decision:
     cause: str
     fingerprint: str
     escalations: tuple[Candidate, ...] = ()
+    assignment: Assignment | None = None
 
     @property
     def is_provisional(self) -> bool:

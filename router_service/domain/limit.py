@@ -51,12 +51,16 @@ class FailMode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """Whom a call is counted for. `key` is the public id of the API key; what does not apply is empty."""
+    """Whom a call is counted for. `key` is the public id of the API key; what does not apply is empty.
+
+    With a `shadow`, its id, nobody else's limits and budgets are touched: only that shadow's own cap.
+    """
 
     tenant: str
     key: str = ""
     feature: str = ""
     tier: str = ""
+    shadow: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +114,11 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitRules:
-    """All limits and budgets; their names are unique."""
+    """All limits and budgets; their names are unique. `shadows` are the caps of shadow calls, by the shadow's id."""
 
     limits: tuple[Limit, ...] = ()
     budgets: tuple[Budget, ...] = ()
+    shadows: Mapping[str, Budget] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from router_service.domain.chat import Parameters
 from router_service.domain.classifier import Classification
 from router_service.domain.deployment import Capability, Deployment, Retention
+from router_service.domain.limit import Period
 from router_service.domain.quality import Escalation
 
 
@@ -28,6 +29,15 @@ class StickyKey(StrEnum):
     CONVERSATION = "conversation"
     USER = "user"
     TENANT = "tenant"
+
+
+class ArmKey(StrEnum):
+    """What keeps its arm of an experiment. Users and conversations are told apart per tenant."""
+
+    USER = "user"
+    CONVERSATION = "conversation"
+    TENANT = "tenant"
+    REQUEST = "request"
 
 
 class Recovery(StrEnum):
@@ -144,6 +154,58 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One way of answering an experiment's calls, drawn in proportion to `weight`.
+
+    `candidates` come before the rule's own; without any the rule's choice stays. `strategy` and `escalation`, where
+    not `None`, take the rule's place; `parameters` are put over the rule's.
+    """
+
+    name: str
+    weight: float
+    candidates: tuple[Deployment, ...] = ()
+    strategy: Strategy | None = None
+    parameters: Parameters = Parameters()
+    escalation: Escalation | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """Answers calls in several ways, to be compared: each key's calls by the same arm.
+
+    Another `version` draws all arms anew. `tenants` are told apart by case.
+    """
+
+    name: str
+    arms: tuple[Arm, ...]
+    when: When = When()
+    tenants: TextMatch = TextMatch()
+    key: ArmKey = ArmKey.USER
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shadow:
+    """A share of the calls that rules answered is also sent to one of `candidates`, the first that may serve it.
+
+    `id` names the policy too. No more than `max_cost_nano_usd` is spent in a period, over all replicas. At most
+    `max_concurrent` are under way in a process, each for `timeout` seconds. `escalation` has the gates that score both
+    answers in place of the policy's; it never escalates.
+    """
+
+    id: str
+    candidates: tuple[Deployment, ...]
+    share: float
+    max_cost_nano_usd: int
+    period: Period
+    when: When = When()
+    tenants: TextMatch = TextMatch()
+    max_concurrent: int = 20
+    timeout: float = 120.0
+    escalation: Escalation | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """A named set of rules; the first that matches wins.
 
@@ -154,7 +216,8 @@ class Policy:
     CONTINUE goes on from what was said where a candidate can, and is RESTART elsewhere. `hedge` is off where `None`.
     `keep_answers` is for how many seconds an answer is kept for repeats under its idempotency key. `escalation` says
     what judges answers, and what follows a refusal; `None` judges nothing.
-    `classification` says who judges complexity where the caller does not.
+    `classification` says who judges complexity where the caller does not. Of `experiments` the first whose conditions
+    hold has the call; `shadows` are independent of each other.
     """
 
     name: str
@@ -174,6 +237,8 @@ class Policy:
     keep_answers: float = 0.0
     escalation: Escalation | None = None
     classification: Classification = Classification()
+    experiments: tuple[Experiment, ...] = ()
+    shadows: tuple[Shadow, ...] = ()
 
     def escalation_of(self, rule: Rule | None) -> Escalation | None:
         """What judges the answers of calls that `rule` matched: nothing where the caller named who answers."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from router_service.domain.chat import FinishReason, Message
@@ -23,6 +24,7 @@ class AttemptReason(StrEnum):
     HEDGE = "hedge"
     CLASSIFIER = "classifier"
     JUDGE = "judge"
+    SHADOW = "shadow"
 
     @property
     def is_question(self) -> bool:
@@ -79,7 +81,8 @@ class Receipt:
     `judgements` are the gates', in the order they were made; `quality` is what they made of the answer that was given.
     `answer` is the number of the attempt that gave it, 0 where none did, `None` for the last that no gate refused.
     `spent_budgets` are the soft budgets that were spent when the call began. `operation_id` is the ledger's name of the
-    call, which no other has.
+    call, which no other has. `compared` is what the gates of a shadow call made of the answer that its parent's caller
+    got.
     """
 
     request_id: str
@@ -104,6 +107,7 @@ class Receipt:
     quality: Quality = Quality.UNJUDGED
     answer: int | None = None
     operation_id: str = ""
+    compared: Judgement | None = None
 
     @property
     def answered_by(self) -> Attempt | None:
@@ -116,6 +120,14 @@ class Receipt:
                 return attempt
             if self.answer is None and attempt.outcome is AttemptOutcome.SUCCESS and attempt.number not in refused:
                 return attempt
+        return None
+
+    @property
+    def quality_score(self) -> float | None:
+        """The gates' score of the answer that was given, from 0 to 1; where none was, of the last that was judged."""
+        for judgement in reversed(self.judgements):
+            if not self.answer or judgement.attempt == self.answer:
+                return judgement.score
         return None
 
     @property
@@ -142,3 +154,14 @@ class Answer:
     finish_reason: FinishReason
     receipt: Receipt
     logprobs: Logprobs | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowCounts:
+    """What became of shadow calls since the start: how many, by shadow id and outcome; nano-USD spent, by shadow id.
+
+    Outcomes are "answered", "failed", "cancelled", and "dropped_" with the reason.
+    """
+
+    calls: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    cost: Mapping[str, int] = field(default_factory=dict)

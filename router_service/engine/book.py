@@ -148,6 +148,9 @@ class JournalBook:
             self._journal.text(record)
 
 
+_KINDS = {AttemptReason.HEDGE: AttemptKind.HEDGE, AttemptReason.SHADOW: AttemptKind.SHADOW}
+
+
 def _kind(reason: AttemptReason) -> AttemptKind:
     return _KINDS.get(reason, AttemptKind.COMPLETION)
 

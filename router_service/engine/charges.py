@@ -18,7 +18,7 @@ from router_service.limits.rates import DeploymentRates, Flight
 from router_service.spend.cost import cost
 
 # What is held for an answer whose length nobody bounds, in tokens. A longer one overspends by the rest.
-_UNBOUNDED_OUTPUT = 4096
+UNBOUNDED_OUTPUT = 4096
 # Prompts are estimated; what is held for one covers an estimate that is this much too low.
 _INPUT_MARGIN = 1.25
 # An owner that says nothing for so long after its deadline is gone, in seconds.
@@ -60,7 +60,7 @@ class Charges:
         """Reserve what an attempt may use at most, on every limit and budget it touches. Raises `RouterError`."""
         usage = Usage(
             input_tokens=math.ceil(input_tokens * _INPUT_MARGIN),
-            output_tokens=_UNBOUNDED_OUTPUT if max_output_tokens is None else max_output_tokens,
+            output_tokens=UNBOUNDED_OUTPUT if max_output_tokens is None else max_output_tokens,
         )
         tokens = usage.input_tokens + usage.output_tokens
         nano_usd = 0 if deployment.price is None else cost(usage, deployment.price).total
@@ -116,6 +116,11 @@ def unlimited(monotonic: Callable[[], float], wall: Callable[[], float]) -> Limi
 
 async def enter(limiter: Limiter, rates: DeploymentRates, call: Call, time_left: float) -> Charges:
     """Let a call in that has so many seconds left. Raises `RouterError` where a limit has no room for it."""
-    lease = max(0.0, time_left) + _GONE_AFTER
     subject = Subject(tenant=call.tenant, key=call.principal, feature=call.caller.feature, tier=call.caller.tier)
+    return await enter_as(subject, limiter, rates, time_left)
+
+
+async def enter_as(subject: Subject, limiter: Limiter, rates: DeploymentRates, time_left: float) -> Charges:
+    """Let a call in that is counted for `subject`. Raises `RouterError` where a limit has no room for it."""
+    lease = max(0.0, time_left) + _GONE_AFTER
     return Charges(limiter, rates, await limiter.enter(subject, lease=lease), lease)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from router_service.domain.call import Call
-from router_service.domain.decision import Decision, Signals
+from router_service.domain.decision import Candidate, Decision, Signals
 from router_service.domain.deployment import DeploymentStatus
 from router_service.domain.error import InvalidDecisionToken, Reason, RouterError
 from router_service.domain.event import Emit, Event, Finished, Observer
@@ -33,12 +33,13 @@ from router_service.engine.receipts import ReceiptStore
 from router_service.engine.retry import RetryPlan, Sleep
 from router_service.engine.retry_budget import RetryBudgets
 from router_service.engine.run import Answered, CallRun, Clock
+from router_service.engine.shadow import Parent, Shadows
 from router_service.engine.token import RedeemedDecision, TokenSigner
 from router_service.limits.limiter import Limiter
 from router_service.limits.rates import DeploymentRates
 from router_service.quality.gates import Gates
 from router_service.routing.assess import assess
-from router_service.routing.decide import decide
+from router_service.routing.decide import decide, reordered
 from router_service.routing.labelling import as_promised
 from router_service.routing.table import RoutingTable
 from router_service.routing.world import World
@@ -79,6 +80,7 @@ class Engine:
         rates: DeploymentRates | None = None,
         book: Book | None = None,
         sleep: Sleep = asyncio.sleep,
+        observe_shadow: Callable[[Call], Observer] | None = None,
     ) -> None:
         self._runtime = runtime
         self._observe = observe
@@ -98,6 +100,15 @@ class Engine:
         # By identity, and with what it is the identity of.
         self._gates: dict[int, tuple[Escalation, Gates]] = {}
         self.health = HealthBook(clock.monotonic)
+        self.shadows = Shadows(
+            limiter=self._limiter,
+            rates=self._rates,
+            health=self.health,
+            book=self._book,
+            clock=clock,
+            observe=observe_shadow or observe,
+            gates_of=self._gates_of,
+        )
 
     def use(self, runtime: Runtime) -> None:
         """Serve new calls by another configuration. Health, receipts and what was learnt stay."""
@@ -176,15 +187,19 @@ class Engine:
             self._close(run, None, RouterError("The router failed."))
             raise
         finished = self._close(run, answered, None)
-        await run.announce(finished)
         assert finished.message is not None
         assert finished.finish_reason is not None
-        return Answer(
+        answer = Answer(
             message=finished.message,
             finish_reason=finished.finish_reason,
             receipt=finished.receipt,
             logprobs=run.logprobs_of(answered),
         )
+        try:
+            await run.announce(finished)
+        finally:
+            self._shadow(run, runtime, answer)
+        return answer
 
     def _begin(self, call: Call, runtime: Runtime, emit: Emit, book: Book) -> CallRun:
         deadline = call.deadline
@@ -209,7 +224,9 @@ class Engine:
             saturated=self._rates.saturated(signals.input_tokens),
         )
         decision = decide(call, signals, table, world)
-        return decision if promise is None else _in_promised_order(decision, promise.deployments)
+        if promise is None:
+            return decision
+        return reordered(decision, _promised(decision, promise.deployments), table, call)
 
     async def _classified(
         self, run: CallRun, runtime: Runtime, signals: Signals, promise: RedeemedDecision | None
@@ -273,6 +290,22 @@ class Engine:
             known = self._gates[id(escalation)] = (escalation, Gates(escalation))
         return known[1]
 
+    def _shadow(self, run: CallRun, runtime: Runtime, answer: Answer) -> None:
+        """Send an answered call to the models that its policy compares. Callers that name a model chose it."""
+        decision = run.decision
+        if decision is not None and decision.rule is not None and decision.policy.shadows:
+            attempts = Attempts(runtime.providers, self.health, runtime.tracing_providers)
+            self.shadows.follow(
+                Parent(
+                    call=run.call,
+                    operation_id=run.operation_id,
+                    decision=decision,
+                    answer=answer,
+                    table=runtime.table,
+                    attempts=attempts,
+                )
+            )
+
     def _close(self, run: CallRun, answered: Answered | None, error: RouterError | None) -> Finished:
         if run.charges is not None:
             run.charges.leave()
@@ -291,7 +324,7 @@ async def _to_nobody(event: Event) -> None:
     """Where nobody listens but observers."""
 
 
-def _in_promised_order(decision: Decision, deployments: Sequence[str]) -> Decision:
+def _promised(decision: Decision, deployments: Sequence[str]) -> Sequence[Candidate]:
     """The candidates that a decision token promised, in its order, less those that have become unfit since."""
     fit = {candidate.deployment.id: candidate for candidate in decision.candidates}
     promised = tuple(fit[deployment] for deployment in deployments if deployment in fit)
@@ -301,4 +334,4 @@ def _in_promised_order(decision: Decision, deployments: Sequence[str]) -> Decisi
             reason=Reason.DECISION_TOKEN_EXPIRED,
             metadata={"why": "its candidates are no longer eligible"},
         )
-    return replace(decision, candidates=promised)
+    return promised

@@ -6,10 +6,11 @@ answer ──gates──> passed: the caller gets it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from router_service.domain.decision import Candidate
+from router_service.domain.chat import FinishReason, Message
+from router_service.domain.decision import Candidate, Signals
 from router_service.domain.error import QualityNotMet, RouterError
 from router_service.domain.quality import Escalation, Gate, GateDelivery, Judgement, Panel, Unsatisfied
 from router_service.domain.receipt import AttemptReason
@@ -29,6 +30,21 @@ from router_service.routing.language import language_of_answer
 class _Refused:
     answered: Answered
     judgement: Judgement
+
+
+def given_answer(
+    message: Message, finish_reason: FinishReason, signals: Signals, *, margins: Sequence[float] | None = None
+) -> GivenAnswer:
+    """An answer to a call of these signals, as gates are shown it."""
+    text, asked = message.text, signals.language.partition("-")[0]
+    return GivenAnswer(
+        text=text,
+        finish_reason=finish_reason,
+        calls_tools=bool(message.tool_calls),
+        language=language_of_answer(text, asked),
+        asked_language=asked,
+        margins=margins,
+    )
 
 
 class Escalator:
@@ -88,17 +104,9 @@ class Escalator:
         assert run.decision is not None
         assert answered.message is not None
         assert answered.reply.finish_reason is not None
-        signals, text = run.decision.signals, answered.message.text
+        signals = run.decision.signals
         began, judged_at = run.clock.monotonic(), run.clock.wall()
-        asked = signals.language.partition("-")[0]
-        given = GivenAnswer(
-            text=text,
-            finish_reason=answered.reply.finish_reason,
-            calls_tools=bool(answered.message.tool_calls),
-            language=language_of_answer(text, asked),
-            asked_language=asked,
-            margins=answered.reply.margins,
-        )
+        given = given_answer(answered.message, answered.reply.finish_reason, signals, margins=answered.reply.margins)
         threshold = self._gates.threshold(
             complexity=signals.complexity, tier=run.call.caller.tier, deployment=answered.attempt.deployment.id
         )

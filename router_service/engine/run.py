@@ -59,8 +59,9 @@ class CallRun:
     `transcript` is what the caller of a stream sees. `attempts` are those that ended, in the order of their ends;
     `attempts_begun` counts those for an answer, not what the router asks for itself.
     `deadline` is on the monotonic clock. While it is `holding`, output is kept from the caller until gates have judged
-    it; `judgements` are theirs. `refuse_logprobs` are the deployments, by id, that refused to be asked for
-    log-probabilities.
+    it; `judgements` are theirs. `compared` is what they made of the answer that a shadow call is compared with.
+    `refuse_logprobs` are the deployments, by id, that refused to be asked for log-probabilities. `is_opened` says
+    whether the book has the call.
     """
 
     def __init__(
@@ -85,7 +86,8 @@ class CallRun:
         self._emit = emit
         self._book = book
         self.charges: Charges | None = None
-        self._is_opened = False
+        self.compared: Judgement | None = None
+        self.is_opened = False
         self._is_opened_as_decided = False
         observer(CallStarted(call=call, started_at=self.started_at))
 
@@ -196,8 +198,8 @@ class CallRun:
     def _open(self) -> None:
         """Record the call; once more with what was decided, where something was asked before that."""
         is_decided = self.decision is not None
-        if not self._is_opened or (is_decided and not self._is_opened_as_decided):
-            self._is_opened, self._is_opened_as_decided = True, is_decided
+        if not self.is_opened or (is_decided and not self._is_opened_as_decided):
+            self.is_opened, self._is_opened_as_decided = True, is_decided
             self._book.opened(self.call, self.decision, operation_id=self.operation_id, started_at=self.started_at)
 
     def message_of(self, answered: Answered) -> Message:
@@ -254,6 +256,7 @@ class CallRun:
             quality=self._quality(answered),
             answer=None if answered is None else answered.attempt.number,
             operation_id=self.operation_id,
+            compared=self.compared,
         )
 
     def _quality(self, answered: Answered | None) -> Quality:

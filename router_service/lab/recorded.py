@@ -38,7 +38,7 @@ ORDER BY o.started_us, o.operation_id LIMIT $4
 
 _UNANSWERED = """
 SELECT count(*), coalesce(sum(cost_nano_usd), 0) FROM ledger_operations
-WHERE status NOT IN ('', 'OK') AND started_us >= $1 AND started_us < $2
+WHERE status NOT IN ('', 'OK') AND shadow = '' AND started_us >= $1 AND started_us < $2
 """
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from router_service.domain.chat import FinishReason, Parameters
-from router_service.domain.decision import ComplexitySource, Decision, Signals
+from router_service.domain.decision import Assignment, ComplexitySource, Decision, Signals
 from router_service.domain.deployment import Capability, Deployment
 from router_service.domain.money import Cost, CostStatus, Usage
 from router_service.domain.policy import Policy, Rule, When
@@ -26,7 +26,7 @@ _SHOWN = tuple(
 
 _CALL = (
     f"SELECT {', '.join(OPERATION_COLUMNS)} FROM ledger_operations "  # noqa: S608 - names of this file only
-    "WHERE request_id = $1 AND tenant = $2 AND closed_by IS NOT NULL ORDER BY started_us DESC LIMIT 1"
+    "WHERE request_id = $1 AND tenant = $2 AND shadow = '' AND closed_by IS NOT NULL ORDER BY started_us DESC LIMIT 1"
 )
 _ATTEMPTS = (
     f"SELECT {', '.join(ATTEMPT_COLUMNS)} FROM ledger_attempts "  # noqa: S608 - names of this file only
@@ -87,6 +87,9 @@ def _decision(call: dict[str, Any]) -> Decision:
         parameters=Parameters(),
         cause="",
         fingerprint=call["fingerprint"],
+        assignment=Assignment(experiment=call["experiment"], arm=call["arm"], honoured=bool(call["arm_honoured"]))
+        if call["experiment"]
+        else None,
     )
 
 

@@ -18,6 +18,7 @@ from router_service.domain.call import Call
 from router_service.domain.decision import Decision
 from router_service.domain.event import AttemptStarted
 from router_service.domain.money import CostStatus, Usage
+from router_service.domain.quality import Quality
 from router_service.domain.receipt import Attempt, Receipt
 
 _LONGEST_UPSTREAM_TEXT = 200
@@ -60,7 +61,8 @@ class OperationOpened(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_
 
     `process` names the router process, `fingerprint` the configuration. `asked_model` and `asked_deployment` are what
     the caller named, `asked_complexity` what they called the call, `asked_output_tokens` their own ceiling. `labels`
-    are those that the operator has recorded.
+    are those that the operator has recorded. `arm_honoured` says whether the arm's choice was asked first. A `shadow`'s
+    call is a copy of the call that `parent_id` names, and none of its caller's.
     """
 
     operation_id: str
@@ -88,10 +90,19 @@ class OperationOpened(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_
     asked_complexity: str = ""
     needs: tuple[str, ...] = ()
     labels: dict[str, str] = {}
+    experiment: str = ""
+    arm: str = ""
+    arm_honoured: bool = False
+    shadow: str = ""
+    parent_id: str = ""
 
 
 class OperationClosed(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, tag="closed"):
-    """A call ended. `deployment`, `model` and `provider` answered it; they are empty where nobody did."""
+    """A call ended. `deployment`, `model` and `provider` answered it; they are empty where nobody did.
+
+    `quality_score` is what gates gave the answer, from 0 to 1, and `parent_score` what the gates of a shadow call gave
+    the answer it is compared with; `None` where nothing was judged.
+    """
 
     operation_id: str
     status: str
@@ -109,6 +120,9 @@ class OperationClosed(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_
     duration_us: int | None = None
     first_output_us: int | None = None
     trace_id: str = ""
+    quality: str = ""
+    quality_score: float | None = None
+    parent_score: float | None = None
     writer: str = Writer.ROUTER.value
 
 
@@ -197,6 +211,8 @@ def operation_opened(
     """The opening of a call; without a decision where it failed before one. `started_at` is in seconds."""
     caller, wishes = call.caller, call.wishes
     signals = decision.signals if decision is not None else None
+    assignment = decision.assignment if decision is not None else None
+    shadow_of = call.shadow_of
     return OperationOpened(
         operation_id=operation_id,
         request_id=call.request_id,
@@ -223,6 +239,11 @@ def operation_opened(
         asked_complexity=caller.complexity,
         needs=tuple(sorted(need.value for need in signals.needs)) if signals is not None and signals.needs else (),
         labels=_recorded(caller.labels, recorded_labels) if recorded_labels and caller.labels else {},
+        experiment=assignment.experiment if assignment is not None else "",
+        arm=assignment.arm if assignment is not None else "",
+        arm_honoured=assignment.honoured if assignment is not None else False,
+        shadow=shadow_of.shadow if shadow_of is not None else "",
+        parent_id=shadow_of.parent if shadow_of is not None else "",
     )
 
 
@@ -246,6 +267,9 @@ def operation_closed(receipt: Receipt, *, operation_id: str) -> OperationClosed:
         duration_us=_us(receipt.duration),
         first_output_us=_us_or_none(receipt.time_to_first_output),
         trace_id=receipt.trace_id,
+        quality=receipt.quality.value if receipt.quality is not Quality.UNJUDGED else "",
+        quality_score=receipt.quality_score,
+        parent_score=receipt.compared.score if receipt.compared is not None else None,
     )
 
 

@@ -141,6 +141,8 @@ def _value(value: object) -> Value:
         return value.replace("\x00", "\ufffd") if "\x00" in value else value
     if isinstance(value, int):
         return int(value)
+    if isinstance(value, float):
+        return value
     if isinstance(value, tuple):
         return ",".join(value)
     return str(_value(msgspec.json.encode(value).decode()))

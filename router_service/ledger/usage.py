@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from router_service.domain.limit import SettledSpend, Subject
+from router_service.ledger.records import AttemptKind
 from router_service.storage.database import Database, Row, Value
 
 # SQLite takes a thousand and more, PostgreSQL many more.
@@ -22,7 +23,10 @@ _HOUR_US = 3_600_000_000
 
 
 class UsageBy(StrEnum):
-    """What usage can be grouped by and limited to. Days are UTC, written 2026-11-25."""
+    """What usage can be grouped by and limited to. Days are UTC, written 2026-11-25.
+
+    Shadow calls are no caller's usage: they count only in queries that name `SHADOW`.
+    """
 
     FEATURE = "feature"
     TIER = "tier"
@@ -31,6 +35,9 @@ class UsageBy(StrEnum):
     PROVIDER = "provider"
     KEY = "key"
     DAY = "day"
+    EXPERIMENT = "experiment"
+    ARM = "arm"
+    SHADOW = "shadow"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,12 +158,12 @@ class UsageReader:
                 spent[row[:-1]] -= _number(row[-1])
         return [
             SettledSpend(
-                subject=Subject(tenant=tenant, key=key, feature=feature, tier=tier),
+                subject=Subject(tenant=tenant, key=key, feature=feature, tier=tier, shadow=shadow),
                 model=model,
                 at=hour * 3600.0,
                 nano_usd=nano_usd,
             )
-            for (tenant, key, feature, tier, model, hour), nano_usd in spent.items()
+            for (tenant, key, feature, tier, shadow, model, hour), nano_usd in spent.items()
             if nano_usd > 0
         ]
 
@@ -207,6 +214,7 @@ class _Part:
     table: str
     dimensions: Mapping[UsageBy, str]
     began: str
+    of_callers: str
     condition: str = ""
     kind: str = ""
     ranked: bool = False
@@ -219,6 +227,8 @@ class _Part:
         conditions = [f"{self.began} >= $1", f"{self.began} < $2"]
         if self.condition:
             conditions.append(self.condition)
+        if UsageBy.SHADOW not in {*query.by, *query.only}:
+            conditions.append(self.of_callers)
         only = [(self.dimensions[one], values) for one, values in query.only.items()]
         if self.kind and query.kinds:
             only.append((self.kind, query.kinds))
@@ -258,6 +268,9 @@ _OF_CALLS = {
     UsageBy.PROVIDER: "provider",
     UsageBy.KEY: "key_id",
     UsageBy.DAY: f"started_us / {_DAY_US}",
+    UsageBy.EXPERIMENT: "experiment",
+    UsageBy.ARM: "arm",
+    UsageBy.SHADOW: "shadow",
 }
 
 _OF_ATTEMPTS = {
@@ -268,6 +281,9 @@ _OF_ATTEMPTS = {
     UsageBy.PROVIDER: "a.provider",
     UsageBy.KEY: "coalesce(o.key_id, '')",
     UsageBy.DAY: f"a.started_us / {_DAY_US}",
+    UsageBy.EXPERIMENT: "coalesce(o.experiment, '')",
+    UsageBy.ARM: "coalesce(o.arm, '')",
+    UsageBy.SHADOW: "coalesce(o.shadow, '')",
 }
 
 _CALLS = _Part(
@@ -281,6 +297,7 @@ _CALLS = _Part(
     table="ledger_operations",
     dimensions=_OF_CALLS,
     began="started_us",
+    of_callers="shadow = ''",
 )
 
 _LATENCIES = _Part(
@@ -290,6 +307,7 @@ _LATENCIES = _Part(
     table="ledger_operations",
     dimensions=_OF_CALLS,
     began="started_us",
+    of_callers="shadow = ''",
     condition="status = 'OK' AND duration_us IS NOT NULL",
     ranked=True,
 )
@@ -310,6 +328,7 @@ _ATTEMPTS = _Part(
     table="ledger_attempts a LEFT JOIN ledger_operations o ON o.operation_id = a.operation_id",
     dimensions=_OF_ATTEMPTS,
     began="a.started_us",
+    of_callers=f"a.kind <> '{AttemptKind.SHADOW}'",
     kind="a.kind",
 )
 
@@ -323,13 +342,14 @@ _FEEDBACK = _Part(
     table="ledger_feedback f JOIN ledger_operations o ON o.operation_id = f.operation_id",
     dimensions={one: f"o.{column}" for one, column in _OF_CALLS.items()},
     began="f.started_us",
+    of_callers="o.shadow = ''",
 )
 
 _SPEND = f"""
-SELECT coalesce(o.tenant, ''), coalesce(o.key_id, ''), coalesce(o.feature, ''), coalesce(o.tier, ''), a.model,
-    a.started_us / {_HOUR_US} AS hour, sum(a.cost_nano_usd)
+SELECT coalesce(o.tenant, ''), coalesce(o.key_id, ''), coalesce(o.feature, ''), coalesce(o.tier, ''),
+    coalesce(o.shadow, ''), a.model, a.started_us / {_HOUR_US} AS hour, sum(a.cost_nano_usd)
 FROM ledger_attempts a LEFT JOIN ledger_operations o ON o.operation_id = a.operation_id
 WHERE a.started_us >= $1 AND a.cost_nano_usd IS NOT NULL {{only}}
-GROUP BY o.tenant, o.key_id, o.feature, o.tier, a.model, a.started_us / {_HOUR_US}
-ORDER BY hour, 1, 2, 3, 4, 5
+GROUP BY o.tenant, o.key_id, o.feature, o.tier, o.shadow, a.model, a.started_us / {_HOUR_US}
+ORDER BY hour, 1, 2, 3, 4, 5, 6
 """  # noqa: S608 - names of this file only

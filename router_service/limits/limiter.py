@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from router_service.domain.error import Overloaded
 from router_service.domain.limit import (
     Budget,
     BudgetMode,
@@ -112,6 +113,11 @@ class Limiter:
         # Not the attempt's id: a refused attempt may be made elsewhere under the same.
         subject, ident = entry.subject, self._ident()
         charges = self._charges(subject, model, tokens, nano_usd)
+        if subject.shadow and not charges:
+            raise Overloaded(
+                f"The shadow {subject.shadow} has no cap any more: the configuration changed.",
+                metadata={"shadow": subject.shadow},
+            )
         if charges:
             spends = any(charge.meter.kind is Kind.SPEND for charge in charges)
             note = _note(attempt_id, subject, model, tokens, nano_usd) if spends else b""
@@ -265,6 +271,8 @@ def _state(meter: Meter, reading: Reading, now: float) -> MeterState:
 
 def _note(attempt_id: str, subject: Subject, model: str, tokens: int, nano_usd: int) -> bytes:
     parts = [attempt_id, subject.tenant, subject.key, subject.feature, subject.tier, model, tokens, nano_usd]
+    if subject.shadow:
+        parts.append(subject.shadow)
     return json.dumps(parts, separators=(",", ":")).encode()
 
 
@@ -273,11 +281,11 @@ def _attempt_id(note: bytes) -> str:
 
 
 def _lapsed(ident: str, note: bytes, taken_at: float) -> LapsedHold:
-    attempt_id, tenant, key, feature, tier, model, tokens, nano_usd = json.loads(note)
+    attempt_id, tenant, key, feature, tier, model, tokens, nano_usd, *shadow = json.loads(note)
     return LapsedHold(
         ident=ident,
         attempt_id=attempt_id,
-        subject=Subject(tenant=tenant, key=key, feature=feature, tier=tier),
+        subject=Subject(tenant=tenant, key=key, feature=feature, tier=tier, shadow=shadow[0] if shadow else ""),
         model=model,
         tokens=tokens,
         nano_usd=nano_usd,

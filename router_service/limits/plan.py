@@ -27,11 +27,14 @@ class Plan:
         self._per_attempt: list[Limit | Budget] = [limit for limit in rules.limits if not _at_entry(limit)]
         self._per_attempt += rules.budgets
         self._every: list[Limit | Budget] = [*rules.limits, *rules.budgets]
+        self._shadows = rules.shadows
         self._entries: dict[Subject, tuple[tuple[Meter, ...], tuple[Meter, ...]]] = {}
         self._attempts: dict[tuple[Subject, str], tuple[Meter, ...]] = {}
 
     def entry(self, subject: Subject) -> tuple[tuple[Meter, ...], tuple[Meter, ...]]:
         """Meters that a call is charged to before a model is chosen, and budgets whose state the decision needs."""
+        if subject.shadow:
+            return (), ()
         found = self._entries.get(subject)
         if found is None:
             values = _values(subject, "")
@@ -45,7 +48,7 @@ class Plan:
         """Meters that an attempt is charged to: token limits, what depends on the model, budgets."""
         found = self._attempts.get((subject, model))
         if found is None:
-            found = _meters(self._per_attempt, _values(subject, model))
+            found = self._cap(subject) if subject.shadow else _meters(self._per_attempt, _values(subject, model))
             _remember(self._attempts, (subject, model), found)
         return found
 
@@ -53,6 +56,14 @@ class Plan:
         """All meters of a subject; without a model, those that do not depend on one."""
         rules = self._every if model else [rule for rule in self._every if not rule.scope.needs_model]
         return _meters(rules, _values(subject, model))
+
+    def _cap(self, subject: Subject) -> tuple[Meter, ...]:
+        cap = self._shadows.get(subject.shadow)
+        if cap is None:
+            return ()
+        meter = _meter(cap, _values(subject, ""))
+        # No budget of the file may be the same counter, whatever it is called.
+        return (replace(meter, key=f"shadow:{meter.key}"),)
 
 
 def _at_entry(limit: Limit) -> bool:

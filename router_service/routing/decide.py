@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 
 from router_service.domain.call import Call
 from router_service.domain.chat import Message, Parameters, Role
-from router_service.domain.decision import Candidate, Decision, Rejection, RejectionReason, Signals, TokenLimit
+from router_service.domain.decision import (
+    Assignment,
+    Candidate,
+    Decision,
+    Rejection,
+    RejectionReason,
+    Signals,
+    TokenLimit,
+)
 from router_service.domain.deployment import Deployment
 from router_service.domain.error import NoCandidate, PermissionDenied, Reason
 from router_service.domain.policy import Feature, Policy, Rule, StickyKey, Strategy
@@ -23,6 +31,7 @@ from router_service.routing.eligible import (
     unfit,
     unwell,
 )
+from router_service.routing.experiment import Drawn
 from router_service.routing.hopeless import behind_others, passed_over
 from router_service.routing.limits import asked_limit, limit_on
 from router_service.routing.rank import estimated_cost, kept_first, ranked, slower_last, sticky_key
@@ -41,11 +50,15 @@ _NAMED_IN_METADATA = 32
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """Which deployments are considered, and on whose word."""
+    """Which deployments are considered, and on whose word. `rule` is as the arm of `drawn` has it."""
 
     deployments: Sequence[Deployment]
     rule: Rule | None
     cause: str
+    drawn: Drawn | None = None
+
+    def is_of_arm(self, candidate: Candidate) -> bool:
+        return self.drawn is None or self.drawn.is_of_arm(candidate)
 
 
 def decide(call: Call, signals: Signals, table: RoutingTable, world: World) -> Decision:
@@ -68,8 +81,7 @@ def decide(call: Call, signals: Signals, table: RoutingTable, world: World) -> D
 
     def able(considered: Iterable[Deployment]) -> tuple[list[Candidate], list[Rejection]]:
         ceiling = least_ceiling(wishes.max_cost_nano_usd, rule, policy)
-        found = _priced_and_fit(considered, call, signals, world, policy=policy, asked=asked, ceiling=ceiling)
-        return _at_home_and_well(found, _homes(call, found), world)
+        return sifted(considered, call, signals, world, policy=policy, asked=asked, ceiling=ceiling)
 
     eligible, rejections = able(_considered(choice, table, policy, served_by))
     if not eligible:
@@ -83,7 +95,14 @@ def decide(call: Call, signals: Signals, table: RoutingTable, world: World) -> D
     cause = f"{choice.cause}; {strategy}" if rule else choice.cause
     if world.prefer_cheaper:
         cause += "; cheaper first, for a budget is spent so far"
-    if served_by is not None and order[0].deployment.id != served_by:
+    elif choice.drawn is not None:
+        order = sorted(order, key=lambda candidate: not choice.is_of_arm(candidate))
+    if (
+        served_by is not None
+        and order[0].deployment.id != served_by
+        # A conversation is kept within its arm: otherwise those that began before an experiment would never be in it.
+        and any(one.deployment.id == served_by and choice.is_of_arm(one) for one in order)
+    ):
         order = kept_first(order, served_by)
     if served_by is not None and order[0].deployment.id == served_by:
         cause += "; it served this conversation before"
@@ -103,6 +122,9 @@ def decide(call: Call, signals: Signals, table: RoutingTable, world: World) -> D
             order, skipped = passed_over(order, escalation.skip, signals.complexity_score)
             order = behind_others(order, stronger)
             cause += skipped
+    assignment = _assignment(choice.drawn, order)
+    if assignment is not None and not assignment.honoured:
+        cause += f'; arm "{assignment.arm}" is not honoured, for none of its candidates can be asked first'
 
     return Decision(
         policy=policy,
@@ -115,6 +137,22 @@ def decide(call: Call, signals: Signals, table: RoutingTable, world: World) -> D
         cause=cause,
         fingerprint=table.fingerprint,
         escalations=tuple(stronger),
+        assignment=assignment,
+    )
+
+
+def reordered(decision: Decision, candidates: Sequence[Candidate], table: RoutingTable, call: Call) -> Decision:
+    """The decision with its candidates in another order, which may not be the one of the call's arm."""
+    drawn = table.enrolment(decision.policy).draw(call, decision.signals) if decision.rule is not None else None
+    return replace(decision, candidates=tuple(candidates), assignment=_assignment(drawn, candidates))
+
+
+def _assignment(drawn: Drawn | None, order: Sequence[Candidate]) -> Assignment | None:
+    """What is said of the call's arm: honoured where its own choice is asked first."""
+    if drawn is None or drawn.arm is None:
+        return None
+    return Assignment(
+        experiment=drawn.experiment.name, arm=drawn.arm.name, honoured=bool(order) and drawn.is_of_arm(order[0])
     )
 
 
@@ -134,7 +172,13 @@ def _choose(call: Call, signals: Signals, table: RoutingTable, policy: Policy) -
             "End its rules with one that has no conditions, or name a model.",
             metadata={"policy": policy.name},
         )
-    return _Choice(rule.candidates, rule, f'rule "{rule.name}": {in_words(rule.when)}')
+    cause = f'rule "{rule.name}": {in_words(rule.when)}'
+    enrolment = table.enrolment(policy)
+    drawn = enrolment.draw(call, signals)
+    if drawn is None:
+        return _Choice(rule.candidates, rule, cause)
+    rule = enrolment.answered(rule, drawn)
+    return _Choice(rule.candidates, rule, f"{cause}; {drawn.cause}", drawn)
 
 
 def _considered(choice: _Choice, table: RoutingTable, policy: Policy, served_by: str | None) -> Iterable[Deployment]:
@@ -147,7 +191,7 @@ def _considered(choice: _Choice, table: RoutingTable, policy: Policy, served_by:
     return considered.values()
 
 
-def _priced_and_fit(
+def sifted(
     considered: Iterable[Deployment],
     call: Call,
     signals: Signals,
@@ -156,8 +200,8 @@ def _priced_and_fit(
     policy: Policy,
     asked: TokenLimit,
     ceiling: Ceiling | None,
-) -> list[Candidate | Rejection]:
-    """Each deployment as a candidate, or rejected for what no waiting changes."""
+) -> tuple[list[Candidate], list[Rejection]]:
+    """Who of these may serve the call now, in their order, and why the others may not."""
     found: list[Candidate | Rejection] = []
     expected = _expected_output(call, asked, world)
     cached = _cached_tokens(call, signals, world)
@@ -177,7 +221,7 @@ def _priced_and_fit(
             cost = estimated_cost(deployment.price, signals.input_tokens, output, from_cache)
         too_much = too_dear(deployment, cost, ceiling) if ceiling is not None else None
         found.append(too_much or Candidate(deployment=deployment, token_limit=limit, estimated_cost=cost))
-    return found
+    return _at_home_and_well(found, _homes(call, found), world)
 
 
 def _at_home_and_well(

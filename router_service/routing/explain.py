@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from router_service.domain.decision import Candidate, Decision, Signals
+from router_service.domain.decision import Assignment, Candidate, Decision, Signals
 from router_service.routing.reason import Reason
 
 _REASONS = 8
@@ -21,6 +21,7 @@ def explain(decision: Decision, reasons: Sequence[Reason] = ()) -> str:
         *([f"complexity  {_complexity(decision.signals, reasons)}"] if decision.signals.complexity_cause else []),
         *([f"provisional {_provisional(decision)}"] if decision.is_provisional else []),
         f"cause       {decision.cause}",
+        *([f"experiment  {_assignment(decision.assignment)}"] if decision.assignment is not None else []),
         "candidates",
     ]
     width = max(
@@ -36,6 +37,11 @@ def explain(decision: Decision, reasons: Sequence[Reason] = ()) -> str:
             for rejection in decision.rejections
         ]
     return "\n".join(lines)
+
+
+def _assignment(assignment: Assignment) -> str:
+    honoured = "" if assignment.honoured else ", which is not honoured"
+    return f"{assignment.experiment}, arm {assignment.arm}{honoured}"
 
 
 def _signals(signals: Signals) -> str:

@@ -8,7 +8,7 @@ from hashlib import blake2b
 
 from router_service.domain.call import Call
 from router_service.domain.decision import Candidate
-from router_service.domain.deployment import Deployment, Price
+from router_service.domain.deployment import Price
 from router_service.domain.policy import StickyKey, Strategy
 
 _PER_MILLION = 1_000_000
@@ -44,7 +44,11 @@ def ranked(
     if strategy is Strategy.FASTEST:
         return sorted(candidates, key=lambda candidate: latencies.get(candidate.deployment.id, 0.0))
     drawn = key()
-    return sorted(candidates, key=lambda candidate: _draw(candidate.deployment, drawn), reverse=True)
+    return sorted(
+        candidates,
+        key=lambda candidate: draw(candidate.deployment.id, candidate.deployment.weight, drawn),
+        reverse=True,
+    )
 
 
 def slower_last(candidates: Sequence[Candidate], latencies: Mapping[str, float], target: float) -> list[Candidate]:
@@ -72,10 +76,16 @@ def _cost(candidate: Candidate) -> float:
     return math.inf if candidate.estimated_cost is None else candidate.estimated_cost
 
 
-def _draw(deployment: Deployment, key: str) -> float:
-    """Weighted rendezvous hashing: a new deployment takes its share of the keys and moves no others."""
-    if deployment.weight <= 0:
-        return 0.0
-    digest = blake2b(f"{deployment.id}\0{key}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    chance = ((int.from_bytes(digest, "big") >> (64 - _DRAW_BITS)) + 0.5) / 2**_DRAW_BITS
-    return deployment.weight / -math.log(chance)
+def draw(name: str, weight: float, key: str) -> float:
+    """How high `name` draws for this key: of several, the highest wins, each in proportion to its weight.
+
+    Weighted rendezvous hashing: a new name takes its share of the keys and moves no others.
+    """
+    return weight / -math.log(chance(f"{name}\0{key}")) if weight > 0 else 0.0
+
+
+def chance(text: str) -> float:
+    """Strictly between 0 and 1, evenly spread over texts, and always the same for the same text."""
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    drawn: float = ((int.from_bytes(digest, "big") >> (64 - _DRAW_BITS)) + 0.5) / 2**_DRAW_BITS
+    return drawn

@@ -14,7 +14,9 @@ from router_service.domain.error import NotFound, Reason
 from router_service.domain.policy import Feature, Policy, Rule
 from router_service.routing.classify import Judge
 from router_service.routing.complexity import BUILT_IN, COMPLEX, MODERATE, SIMPLE
+from router_service.routing.experiment import Enrolment
 from router_service.routing.index import RuleIndex
+from router_service.routing.shadow import Shadowing
 
 _NOTHING = Feature(name="")
 
@@ -36,12 +38,18 @@ class RoutingTable:
     _indexes: Mapping[str, RuleIndex] = field(init=False, repr=False, compare=False)
     _judges: Mapping[str, Judge] = field(init=False, repr=False, compare=False)
     _features: Mapping[str, Feature] = field(init=False, repr=False, compare=False)
+    _enrolments: Mapping[str, Enrolment] = field(init=False, repr=False, compare=False)
+    _shadowing: Mapping[str, Shadowing] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         indexes = {name: RuleIndex(policy.rules) for name, policy in self.policies.items()}
         object.__setattr__(self, "_indexes", indexes)
         judges = {name: Judge(policy.classification, self.weights) for name, policy in self.policies.items()}
         object.__setattr__(self, "_judges", judges)
+        enrolments = {name: Enrolment(policy.experiments) for name, policy in self.policies.items()}
+        object.__setattr__(self, "_enrolments", enrolments)
+        shadowing = {name: Shadowing(policy.shadows) for name, policy in self.policies.items()}
+        object.__setattr__(self, "_shadowing", shadowing)
         # Rules match names in any case; limits must not depend on it either.
         object.__setattr__(self, "_features", {name.lower(): feature for name, feature in self.features.items()})
 
@@ -91,6 +99,14 @@ class RoutingTable:
     def judge(self, policy: Policy) -> Judge:
         """Who judges the complexity of the policy's calls."""
         return self._judges[policy.name]
+
+    def enrolment(self, policy: Policy) -> Enrolment:
+        """The policy's experiments."""
+        return self._enrolments[policy.name]
+
+    def shadowing(self, policy: Policy) -> Shadowing:
+        """The policy's shadows."""
+        return self._shadowing[policy.name]
 
     def understands_complexity(self, policy: Policy, label: str) -> bool:
         """Whether a caller's complexity label (lower case) means something in this policy."""

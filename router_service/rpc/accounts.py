@@ -25,6 +25,9 @@ _DIMENSIONS: Mapping[int, UsageBy] = {
     usage_pb2.USAGE_DIMENSION_PROVIDER: UsageBy.PROVIDER,
     usage_pb2.USAGE_DIMENSION_KEY: UsageBy.KEY,
     usage_pb2.USAGE_DIMENSION_DAY: UsageBy.DAY,
+    usage_pb2.USAGE_DIMENSION_EXPERIMENT: UsageBy.EXPERIMENT,
+    usage_pb2.USAGE_DIMENSION_ARM: UsageBy.ARM,
+    usage_pb2.USAGE_DIMENSION_SHADOW: UsageBy.SHADOW,
 }
 _WIRE_DIMENSIONS = {dimension: usage_pb2.UsageDimension.ValueType(number) for number, dimension in _DIMENSIONS.items()}
 _MICROSECONDS = 1e6
@@ -33,7 +36,8 @@ _MICROSECONDS = 1e6
 def usage_query_of(request: router_service_pb2.QueryUsageRequest, identity: Identity, *, now: float) -> UsageQuery:
     """The request as a query, of the caller's own tenant unless it may see others. `now` is in epoch seconds.
 
-    Raises `InvalidRequest` with every bad field, `PermissionDenied` where it asks for tenants that are not its own.
+    Raises `InvalidRequest` with every bad field, `PermissionDenied` where it asks for tenants that are not its own,
+    or for shadow calls.
     """
     violations = Violations()
     by: list[UsageBy] = []
@@ -57,6 +61,8 @@ def usage_query_of(request: router_service_pb2.QueryUsageRequest, identity: Iden
     if since >= until:
         violations.add("since", "must be before until")
     violations.raise_any()
+    if UsageBy.SHADOW in {*by, *only} and not identity.may_administer(""):
+        raise PermissionDenied("Shadow calls are the operator's: an administrator sees their usage.")
     return UsageQuery(
         since=since,
         until=until,

@@ -82,7 +82,15 @@ def decision_to_wire(decision: decisions.Decision) -> decision_pb2.Decision:
         )
     if decision.candidates:
         _fill_token_limit(wire.token_limit, decision.candidates[0].token_limit)
+    if decision.assignment is not None:
+        _fill_assignment(wire, decision.assignment)
     return wire
+
+
+def _fill_assignment(wire: decision_pb2.Decision | receipt_pb2.Receipt, assignment: decisions.Assignment) -> None:
+    wire.experiment = assignment.experiment
+    wire.arm = assignment.arm
+    wire.arm_honoured = assignment.honoured
 
 
 def _signals(signals: decisions.Signals) -> decision_pb2.Signals:
@@ -158,6 +166,8 @@ def _add_decision(wire: receipt_pb2.Receipt, decision: decisions.Decision, answe
     wire.complexity = decision.signals.complexity
     wire.signals.CopyFrom(_signals(decision.signals))
     wire.configuration_fingerprint = decision.fingerprint
+    if decision.assignment is not None:
+        _fill_assignment(wire, decision.assignment)
     for candidate in decision.candidates:
         # The limit of whoever answered; of the first choice where nobody did.
         if answered is None or candidate.deployment.id == answered.deployment.id:

@@ -15,7 +15,7 @@ from router_service.domain.call import Call
 from router_service.domain.feedback import Feedback
 from router_service.domain.money import CostStatus
 from router_service.domain.quality import Judgement
-from router_service.domain.receipt import Attempt, AttemptOutcome, AttemptReason, Receipt
+from router_service.domain.receipt import Attempt, AttemptOutcome, AttemptReason, Receipt, ShadowCounts
 from router_service.telemetry import semconv
 from router_service.telemetry.alarm import refused_key
 from router_service.telemetry.histogram import Histogram, Labels
@@ -90,6 +90,7 @@ class Metrics:
         self.health: Callable[[], Mapping[str, bool]] = dict
         self.ledger: Callable[[], tuple[int, float]] = _nothing_behind
         self.connections: Callable[[], Mapping[str, tuple[int, int]]] = dict
+        self.shadows: Callable[[], ShadowCounts] = ShadowCounts
         self._tier = Bounded(_MAX_TIERS)
         self._rule = Bounded(_MAX_RULES)
         self._active = 0
@@ -177,6 +178,13 @@ class Metrics:
         meter.create_observable_up_down_counter(
             semconv.METRIC_CONNECTIONS, [self._observe_connections], unit="{connection}"
         )
+        meter.create_observable_counter(
+            semconv.METRIC_SHADOW_CALLS,
+            [self._observe_shadows],
+            unit="{call}",
+            description="Shadow calls by what became of them, those that were dropped included",
+        )
+        meter.create_observable_counter(semconv.METRIC_SHADOW_COST, [self._observe_shadow_cost], unit="USD")
         meter.create_observable_counter(semconv.METRIC_DROPPED_SPANS, [self._observe_dropped], unit="{span}")
         meter.create_observable_counter(
             semconv.METRIC_OBSERVER_FAILURES, [lambda _: [Observation(observer_failures())]], unit="{failure}"
@@ -259,6 +267,17 @@ class Metrics:
             Observation(count, {semconv.PROVIDER_ID: provider, semconv.CONNECTION_STATE: state})
             for provider, counts in self.connections().items()
             for state, count in zip(("active", "idle"), counts, strict=True)
+        ]
+
+    def _observe_shadows(self, _: CallbackOptions) -> Iterable[Observation]:
+        return [
+            Observation(count, {semconv.SHADOW: shadow, semconv.SHADOW_OUTCOME: outcome})
+            for (shadow, outcome), count in self.shadows().calls.items()
+        ]
+
+    def _observe_shadow_cost(self, _: CallbackOptions) -> Iterable[Observation]:
+        return [
+            Observation(nano_usd / 1e9, {semconv.SHADOW: shadow}) for shadow, nano_usd in self.shadows().cost.items()
         ]
 
     def _observe_dropped(self, _: CallbackOptions) -> Iterable[Observation]:

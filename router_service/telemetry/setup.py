@@ -38,6 +38,7 @@ from router_service.config.configuration import TelemetrySettings
 from router_service.domain.call import Call
 from router_service.domain.event import Observer
 from router_service.domain.feedback import Feedback
+from router_service.domain.receipt import ShadowCounts
 from router_service.telemetry import otlp, semconv
 from router_service.telemetry.export import BatchSink, DirectSink, Rarely
 from router_service.telemetry.histogram import show_histograms
@@ -45,6 +46,7 @@ from router_service.telemetry.loop_lag import LoopLag
 from router_service.telemetry.metrics import Metrics
 from router_service.telemetry.observer import AuditObserver, CallObserver, Failures
 from router_service.telemetry.sampling import TailSampler
+from router_service.telemetry.shadow import ShadowObserver
 from router_service.telemetry.tracing import Tracing
 
 logger = logging.getLogger(__name__)
@@ -113,6 +115,16 @@ class Telemetry:
             metrics=self._metrics,
             failures=self._failures,
         )
+
+    def shadow_observer(self, call: Call) -> Observer:
+        """An observer of a shadow call, whose trace is linked to the current span: the RPC's of the caller's call."""
+        parent = trace.get_current_span().get_span_context()
+        return ShadowObserver(call, parent=parent, tracing=self._tracing, failures=self._failures)
+
+    def observe_shadows(self, counts: Callable[[], ShadowCounts]) -> None:
+        """Export what became of shadow calls. `counts` is called from another thread."""
+        if self._metrics is not None:
+            self._metrics.shadows = counts
 
     def observe_rpc(self, method: str, status: str, error: str, seconds: float) -> None:
         """Record the duration of an RPC; `error` is empty where `status` is not the server's failure."""

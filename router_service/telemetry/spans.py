@@ -107,6 +107,7 @@ def route_span(origin: Origin, span_id: int, call: Call, decision: Decision, tim
         attributes[semconv.ROUTE_CLASSIFIER_DEPLOYMENT] = signals.classified_by
     if signals.complexity_score is not None:
         attributes[semconv.ROUTE_COMPLEXITY_SCORE] = signals.complexity_score
+    _add_assignment(attributes, decision)
     if decision.candidates:
         first = decision.candidates[0]
         attributes[semconv.ROUTE_SELECTED] = first.deployment.model
@@ -220,6 +221,7 @@ def root_attributes(call: Call, receipt: Receipt) -> Attributes:
     if receipt.decision is not None:
         attributes[semconv.ROUTE_RULE] = receipt.decision.rule_name
         attributes[semconv.ROUTE_CAUSE] = receipt.decision.cause
+        _add_assignment(attributes, receipt.decision)
     if receipt.answered_by is not None:
         attributes[semconv.ROUTE_SELECTED] = receipt.answered_by.deployment.model
     if receipt.quality is not Quality.UNJUDGED:
@@ -244,6 +246,13 @@ def root_event(started: AttemptStarted, before: Attempt | None) -> Event | None:
     if before is not None and before.error_type:
         attributes[semconv.ERROR_TYPE] = before.error_type
     return Event(name, attributes, nanoseconds(started.started_at))
+
+
+def _add_assignment(attributes: Attributes, decision: Decision) -> None:
+    if (assignment := decision.assignment) is not None:
+        attributes[semconv.EXPERIMENT] = assignment.experiment
+        attributes[semconv.EXPERIMENT_ARM] = assignment.arm
+        attributes[semconv.EXPERIMENT_HONOURED] = assignment.honoured
 
 
 def _path(receipt: Receipt) -> tuple[str, ...]:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from router_service.config.policy_shape import RangeShape
 from router_service.config.quantity import Duration, NanoUsd, Size, Timeout
+from router_service.config.when_shape import RangeShape
 
 DURATION: TypeAdapter[float] = TypeAdapter(Duration)
 SIZE: TypeAdapter[int] = TypeAdapter(Size)

@@ -120,7 +120,7 @@ class Observed(Recorder):
 class World:
     """An engine over scripted providers, with a loop clock and no real waits."""
 
-    def __init__(self, scripts, *, policy_changes=None, deployments=None):
+    def __init__(self, scripts, *, policy_changes=None, deployments=None, **parts):
         self.deployments = deployments or [deployment(name) for name in scripts]
         self.providers = {item.provider: ScriptedProvider(scripts[item.id]) for item in self.deployments}
         by_id = {item.id: item for item in self.deployments}
@@ -154,6 +154,7 @@ class World:
             clock=Clock(monotonic=loop.time, wall=lambda: 1_700_000_000.0),
             random=lambda: 0.0,
             sleep=self._sleep,
+            **parts,
         )
 
     async def _sleep(self, seconds):

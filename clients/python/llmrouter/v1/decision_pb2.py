@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bllmrouter/v1/decision.proto\x12\x0cllmrouter.v1\"\xb2\x02\n\x08\x44\x65\x63ision\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x10\n\x08strategy\x18\x03 \x01(\t\x12+\n\ncandidates\x18\x04 \x03(\x0b\x32\x17.llmrouter.v1.Candidate\x12+\n\nrejections\x18\x05 \x03(\x0b\x32\x17.llmrouter.v1.Rejection\x12&\n\x07signals\x18\x06 \x01(\x0b\x32\x15.llmrouter.v1.Signals\x12-\n\x0btoken_limit\x18\x07 \x01(\x0b\x32\x18.llmrouter.v1.TokenLimit\x12!\n\x19\x63onfiguration_fingerprint\x18\x08 \x01(\t\x12\r\n\x05\x63\x61use\x18\t \x01(\t\x12\x13\n\x0bprovisional\x18\n \x01(\x08\"\x9d\x01\n\tCandidate\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12$\n\x17\x65stimated_cost_nano_usd\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x19\n\x11max_output_tokens\x18\x05 \x01(\x03\x42\x1a\n\x18_estimated_cost_nano_usd\"^\n\tRejection\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12-\n\x06reason\x18\x02 \x01(\x0e\x32\x1d.llmrouter.v1.RejectionReason\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\x86\x02\n\x07Signals\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x10\n\x08language\x18\x02 \x01(\t\x12\x12\n\ncomplexity\x18\x03 \x01(\t\x12\x19\n\x11\x63omplexity_source\x18\x04 \x01(\t\x12\x1d\n\x10\x63omplexity_score\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05turns\x18\x06 \x01(\x05\x12\x14\n\x0c\x63\x61pabilities\x18\x07 \x03(\t\x12\x18\n\x10\x63omplexity_cause\x18\x08 \x01(\t\x12\x12\n\nclassifier\x18\t \x01(\t\x12\x1d\n\x15\x63lassifier_deployment\x18\x0c \x01(\tB\x13\n\x11_complexity_score\"d\n\nTokenLimit\x12\x16\n\trequested\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x14\n\x07\x61pplied\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x0e\n\x06reason\x18\x03 \x01(\tB\x0c\n\n_requestedB\n\n\x08_applied*\xa1\x03\n\x0fRejectionReason\x12 \n\x1cREJECTION_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1bREJECTION_REASON_CAPABILITY\x10\x01\x12#\n\x1fREJECTION_REASON_CONTEXT_WINDOW\x10\x02\x12\"\n\x1eREJECTION_REASON_PRICE_CEILING\x10\x03\x12\x1d\n\x19REJECTION_REASON_UNPRICED\x10\x04\x12\x1b\n\x17REJECTION_REASON_REGION\x10\x05\x12#\n\x1fREJECTION_REASON_DATA_RETENTION\x10\x06\x12\x1b\n\x17REJECTION_REASON_HEALTH\x10\x07\x12!\n\x1dREJECTION_REASON_CONVERSATION\x10\x08\x12 \n\x1cREJECTION_REASON_CREDENTIALS\x10\t\x12\x1f\n\x1bREJECTION_REASON_PERMISSION\x10\n\x12\x1e\n\x1aREJECTION_REASON_SATURATED\x10\x0b\x42X\n\x10\x64\x65v.llmrouter.v1P\x01ZBgithub.com/llmrouter/llmrouter/clients/go/llmrouter/v1;llmrouterv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bllmrouter/v1/decision.proto\x12\x0cllmrouter.v1\"\xe9\x02\n\x08\x44\x65\x63ision\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x10\n\x08strategy\x18\x03 \x01(\t\x12+\n\ncandidates\x18\x04 \x03(\x0b\x32\x17.llmrouter.v1.Candidate\x12+\n\nrejections\x18\x05 \x03(\x0b\x32\x17.llmrouter.v1.Rejection\x12&\n\x07signals\x18\x06 \x01(\x0b\x32\x15.llmrouter.v1.Signals\x12-\n\x0btoken_limit\x18\x07 \x01(\x0b\x32\x18.llmrouter.v1.TokenLimit\x12!\n\x19\x63onfiguration_fingerprint\x18\x08 \x01(\t\x12\r\n\x05\x63\x61use\x18\t \x01(\t\x12\x13\n\x0bprovisional\x18\n \x01(\x08\x12\x12\n\nexperiment\x18\x0b \x01(\t\x12\x0b\n\x03\x61rm\x18\x0c \x01(\t\x12\x14\n\x0c\x61rm_honoured\x18\r \x01(\x08\"\x9d\x01\n\tCandidate\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12$\n\x17\x65stimated_cost_nano_usd\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x19\n\x11max_output_tokens\x18\x05 \x01(\x03\x42\x1a\n\x18_estimated_cost_nano_usd\"^\n\tRejection\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12-\n\x06reason\x18\x02 \x01(\x0e\x32\x1d.llmrouter.v1.RejectionReason\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\x86\x02\n\x07Signals\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x10\n\x08language\x18\x02 \x01(\t\x12\x12\n\ncomplexity\x18\x03 \x01(\t\x12\x19\n\x11\x63omplexity_source\x18\x04 \x01(\t\x12\x1d\n\x10\x63omplexity_score\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05turns\x18\x06 \x01(\x05\x12\x14\n\x0c\x63\x61pabilities\x18\x07 \x03(\t\x12\x18\n\x10\x63omplexity_cause\x18\x08 \x01(\t\x12\x12\n\nclassifier\x18\t \x01(\t\x12\x1d\n\x15\x63lassifier_deployment\x18\x0c \x01(\tB\x13\n\x11_complexity_score\"d\n\nTokenLimit\x12\x16\n\trequested\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x14\n\x07\x61pplied\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x0e\n\x06reason\x18\x03 \x01(\tB\x0c\n\n_requestedB\n\n\x08_applied*\xa1\x03\n\x0fRejectionReason\x12 \n\x1cREJECTION_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1bREJECTION_REASON_CAPABILITY\x10\x01\x12#\n\x1fREJECTION_REASON_CONTEXT_WINDOW\x10\x02\x12\"\n\x1eREJECTION_REASON_PRICE_CEILING\x10\x03\x12\x1d\n\x19REJECTION_REASON_UNPRICED\x10\x04\x12\x1b\n\x17REJECTION_REASON_REGION\x10\x05\x12#\n\x1fREJECTION_REASON_DATA_RETENTION\x10\x06\x12\x1b\n\x17REJECTION_REASON_HEALTH\x10\x07\x12!\n\x1dREJECTION_REASON_CONVERSATION\x10\x08\x12 \n\x1cREJECTION_REASON_CREDENTIALS\x10\t\x12\x1f\n\x1bREJECTION_REASON_PERMISSION\x10\n\x12\x1e\n\x1aREJECTION_REASON_SATURATED\x10\x0b\x42X\n\x10\x64\x65v.llmrouter.v1P\x01ZBgithub.com/llmrouter/llmrouter/clients/go/llmrouter/v1;llmrouterv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,16 +32,16 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'llmrouter.v1.decision_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.llmrouter.v1P\001ZBgithub.com/llmrouter/llmrouter/clients/go/llmrouter/v1;llmrouterv1'
-  _globals['_REJECTIONREASON']._serialized_start=978
-  _globals['_REJECTIONREASON']._serialized_end=1395
+  _globals['_REJECTIONREASON']._serialized_start=1033
+  _globals['_REJECTIONREASON']._serialized_end=1450
   _globals['_DECISION']._serialized_start=46
-  _globals['_DECISION']._serialized_end=352
-  _globals['_CANDIDATE']._serialized_start=355
-  _globals['_CANDIDATE']._serialized_end=512
-  _globals['_REJECTION']._serialized_start=514
-  _globals['_REJECTION']._serialized_end=608
-  _globals['_SIGNALS']._serialized_start=611
-  _globals['_SIGNALS']._serialized_end=873
-  _globals['_TOKENLIMIT']._serialized_start=875
-  _globals['_TOKENLIMIT']._serialized_end=975
+  _globals['_DECISION']._serialized_end=407
+  _globals['_CANDIDATE']._serialized_start=410
+  _globals['_CANDIDATE']._serialized_end=567
+  _globals['_REJECTION']._serialized_start=569
+  _globals['_REJECTION']._serialized_end=663
+  _globals['_SIGNALS']._serialized_start=666
+  _globals['_SIGNALS']._serialized_end=928
+  _globals['_TOKENLIMIT']._serialized_start=930
+  _globals['_TOKENLIMIT']._serialized_end=1030
 # @@protoc_insertion_point(module_scope)

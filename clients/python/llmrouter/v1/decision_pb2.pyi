@@ -94,6 +94,9 @@ class Decision(message.Message):
     CONFIGURATION_FINGERPRINT_FIELD_NUMBER: builtins.int
     CAUSE_FIELD_NUMBER: builtins.int
     PROVISIONAL_FIELD_NUMBER: builtins.int
+    EXPERIMENT_FIELD_NUMBER: builtins.int
+    ARM_FIELD_NUMBER: builtins.int
+    ARM_HONOURED_FIELD_NUMBER: builtins.int
     policy: builtins.str
     """policy that decided."""
     rule: builtins.str
@@ -106,6 +109,12 @@ class Decision(message.Message):
     """cause in words: why this rule and this first candidate."""
     provisional: builtins.bool
     """provisional is true where a better classifier would be asked by Complete, at a price Route never pays."""
+    experiment: builtins.str
+    """experiment that the call is in; empty where it is in none."""
+    arm: builtins.str
+    """arm of the experiment that the call falls to."""
+    arm_honoured: builtins.bool
+    """arm_honoured says whether the arm's choice is asked first: not where none of its candidates may serve the call."""
     @builtins.property
     def candidates(self) -> containers.RepeatedCompositeFieldContainer[Candidate]:
         """candidates in the order they will be tried."""
@@ -135,10 +144,13 @@ class Decision(message.Message):
         configuration_fingerprint: builtins.str = ...,
         cause: builtins.str = ...,
         provisional: builtins.bool = ...,
+        experiment: builtins.str = ...,
+        arm: builtins.str = ...,
+        arm_honoured: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["signals", b"signals", "token_limit", b"token_limit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["candidates", b"candidates", "cause", b"cause", "configuration_fingerprint", b"configuration_fingerprint", "policy", b"policy", "provisional", b"provisional", "rejections", b"rejections", "rule", b"rule", "signals", b"signals", "strategy", b"strategy", "token_limit", b"token_limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["arm", b"arm", "arm_honoured", b"arm_honoured", "candidates", b"candidates", "cause", b"cause", "configuration_fingerprint", b"configuration_fingerprint", "experiment", b"experiment", "policy", b"policy", "provisional", b"provisional", "rejections", b"rejections", "rule", b"rule", "signals", b"signals", "strategy", b"strategy", "token_limit", b"token_limit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -68,6 +68,8 @@ class _AttemptReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_AttemptR
     """ATTEMPT_REASON_CLASSIFIER asked a model how complex the call is; it answers nobody."""
     ATTEMPT_REASON_JUDGE: _AttemptReason.ValueType  # 7
     """ATTEMPT_REASON_JUDGE asked a model how good another attempt's answer is; it answers nobody."""
+    ATTEMPT_REASON_SHADOW: _AttemptReason.ValueType  # 8
+    """ATTEMPT_REASON_SHADOW is a copy of a call, made to compare; no caller's receipt has one."""
 
 class AttemptReason(_AttemptReason, metaclass=_AttemptReasonEnumTypeWrapper):
     """AttemptReason is why an attempt was made."""
@@ -88,6 +90,8 @@ ATTEMPT_REASON_CLASSIFIER: AttemptReason.ValueType  # 6
 """ATTEMPT_REASON_CLASSIFIER asked a model how complex the call is; it answers nobody."""
 ATTEMPT_REASON_JUDGE: AttemptReason.ValueType  # 7
 """ATTEMPT_REASON_JUDGE asked a model how good another attempt's answer is; it answers nobody."""
+ATTEMPT_REASON_SHADOW: AttemptReason.ValueType  # 8
+"""ATTEMPT_REASON_SHADOW is a copy of a call, made to compare; no caller's receipt has one."""
 
 class _AttemptOutcome:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -190,6 +194,9 @@ class Receipt(message.Message):
     QUALITY_FIELD_NUMBER: builtins.int
     ANSWER_ATTEMPT_FIELD_NUMBER: builtins.int
     SIGNALS_FIELD_NUMBER: builtins.int
+    EXPERIMENT_FIELD_NUMBER: builtins.int
+    ARM_FIELD_NUMBER: builtins.int
+    ARM_HONOURED_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """request_id of the call: the caller's x-request-id or generated."""
     tenant: builtins.str
@@ -230,6 +237,12 @@ class Receipt(message.Message):
     """quality is what the gates made of the answer that was given."""
     answer_attempt: builtins.int
     """answer_attempt is the number of the attempt that gave the answer; 0 where none did."""
+    experiment: builtins.str
+    """experiment that the call was in; empty where it was in none."""
+    arm: builtins.str
+    """arm of the experiment that the call fell to."""
+    arm_honoured: builtins.bool
+    """arm_honoured says whether the arm's choice was asked first."""
     @builtins.property
     def attempts(self) -> containers.RepeatedCompositeFieldContainer[Attempt]:
         """attempts in the order they began."""
@@ -298,10 +311,13 @@ class Receipt(message.Message):
         quality: Quality.ValueType = ...,
         answer_attempt: builtins.int = ...,
         signals: decision_pb2.Signals | None = ...,
+        experiment: builtins.str = ...,
+        arm: builtins.str = ...,
+        arm_honoured: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_baseline_cost_nano_usd", b"_baseline_cost_nano_usd", "_cost_nano_usd", b"_cost_nano_usd", "baseline_cost_nano_usd", b"baseline_cost_nano_usd", "cost_nano_usd", b"cost_nano_usd", "duration", b"duration", "signals", b"signals", "started_at", b"started_at", "time_to_first_output", b"time_to_first_output", "token_limit", b"token_limit", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_baseline_cost_nano_usd", b"_baseline_cost_nano_usd", "_cost_nano_usd", b"_cost_nano_usd", "answer_attempt", b"answer_attempt", "attempts", b"attempts", "baseline_cost_nano_usd", b"baseline_cost_nano_usd", "complexity", b"complexity", "configuration_fingerprint", b"configuration_fingerprint", "cost_nano_usd", b"cost_nano_usd", "cost_status", b"cost_status", "deployment", b"deployment", "duration", b"duration", "error_reason", b"error_reason", "feature", b"feature", "finish_reason", b"finish_reason", "model", b"model", "policy", b"policy", "provider", b"provider", "quality", b"quality", "request_id", b"request_id", "rule", b"rule", "signals", b"signals", "spent_budgets", b"spent_budgets", "started_at", b"started_at", "status", b"status", "tenant", b"tenant", "tier", b"tier", "time_to_first_output", b"time_to_first_output", "token_limit", b"token_limit", "trace_id", b"trace_id", "usage", b"usage", "verdicts", b"verdicts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_baseline_cost_nano_usd", b"_baseline_cost_nano_usd", "_cost_nano_usd", b"_cost_nano_usd", "answer_attempt", b"answer_attempt", "arm", b"arm", "arm_honoured", b"arm_honoured", "attempts", b"attempts", "baseline_cost_nano_usd", b"baseline_cost_nano_usd", "complexity", b"complexity", "configuration_fingerprint", b"configuration_fingerprint", "cost_nano_usd", b"cost_nano_usd", "cost_status", b"cost_status", "deployment", b"deployment", "duration", b"duration", "error_reason", b"error_reason", "experiment", b"experiment", "feature", b"feature", "finish_reason", b"finish_reason", "model", b"model", "policy", b"policy", "provider", b"provider", "quality", b"quality", "request_id", b"request_id", "rule", b"rule", "signals", b"signals", "spent_budgets", b"spent_budgets", "started_at", b"started_at", "status", b"status", "tenant", b"tenant", "tier", b"tier", "time_to_first_output", b"time_to_first_output", "token_limit", b"token_limit", "trace_id", b"trace_id", "usage", b"usage", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__baseline_cost_nano_usd: _TypeAlias = typing.Literal["baseline_cost_nano_usd"]  # noqa: Y015
     _WhichOneofArgType__baseline_cost_nano_usd: _TypeAlias = typing.Literal["_baseline_cost_nano_usd", b"_baseline_cost_nano_usd"]  # noqa: Y015

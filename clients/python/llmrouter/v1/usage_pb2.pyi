@@ -42,6 +42,14 @@ class _UsageDimensionEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_UsageDi
     """USAGE_DIMENSION_KEY is the public id of the API key, or what else names the caller."""
     USAGE_DIMENSION_DAY: _UsageDimension.ValueType  # 7
     """USAGE_DIMENSION_DAY on which a call began, in UTC, written 2026-11-25."""
+    USAGE_DIMENSION_EXPERIMENT: _UsageDimension.ValueType  # 8
+    """USAGE_DIMENSION_EXPERIMENT that calls were in."""
+    USAGE_DIMENSION_ARM: _UsageDimension.ValueType  # 9
+    """USAGE_DIMENSION_ARM of the experiment that calls fell to."""
+    USAGE_DIMENSION_SHADOW: _UsageDimension.ValueType  # 10
+    """USAGE_DIMENSION_SHADOW is the id of a shadow; empty for callers' own calls. Shadow calls count only where it is
+    named, which administrators may.
+    """
 
 class UsageDimension(_UsageDimension, metaclass=_UsageDimensionEnumTypeWrapper):
     """UsageDimension is what usage can be grouped by and limited to."""
@@ -62,6 +70,14 @@ USAGE_DIMENSION_KEY: UsageDimension.ValueType  # 6
 """USAGE_DIMENSION_KEY is the public id of the API key, or what else names the caller."""
 USAGE_DIMENSION_DAY: UsageDimension.ValueType  # 7
 """USAGE_DIMENSION_DAY on which a call began, in UTC, written 2026-11-25."""
+USAGE_DIMENSION_EXPERIMENT: UsageDimension.ValueType  # 8
+"""USAGE_DIMENSION_EXPERIMENT that calls were in."""
+USAGE_DIMENSION_ARM: UsageDimension.ValueType  # 9
+"""USAGE_DIMENSION_ARM of the experiment that calls fell to."""
+USAGE_DIMENSION_SHADOW: UsageDimension.ValueType  # 10
+"""USAGE_DIMENSION_SHADOW is the id of a shadow; empty for callers' own calls. Shadow calls count only where it is
+named, which administrators may.
+"""
 
 @typing.final
 class UsageFilter(message.Message):
