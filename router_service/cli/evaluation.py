@@ -106,7 +106,7 @@ def evaluate(
                 plan_view(uvloop.run(_through(config, address, tls, lambda at, by: eval_session.plan(asked, at, by))))
             )
             return
-        console = Console(stderr=True, highlight=False)
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
         report = uvloop.run(
             _through(config, address, tls, lambda at, by: eval_session.evaluate(asked, at, by, console))
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -61,13 +62,15 @@ class Router(Protocol):
 class Purse:
     """What may still be spent; `cap` is in nano-USD, `None` for no end.
 
-    The dearest of what is estimated and what the same subject has cost is held for a call before it is made.
+    The dearer of what is estimated and what the same subject has cost is held for a call before it is made.
     """
 
     def __init__(self, cap: int | None, spent: int) -> None:
         self._cap = cap
         self._held = 0
+        self._in_flight = 0
         self._dearest: dict[str, int] = {}
+        self._settled = asyncio.Event()
         self.spent = spent
 
     @property
@@ -75,16 +78,24 @@ class Purse:
         """Whether there is a cap."""
         return self._cap is not None
 
-    def hold(self, subject: str, estimate: int) -> int | None:
-        """What is held for the call; `None` where there is no room for it."""
-        amount = max(estimate, self._dearest.get(subject, 0))
-        if self._cap is not None and self.spent + self._held + amount > self._cap:
-            return None
-        self._held += amount
-        return amount
+    async def hold(self, subject: str, estimate: int) -> int | None:
+        """What is held for the call; `None` where there is no room for it. Calls in flight may turn out cheaper than
+        what is held for them: as long as there are any, their end is waited for."""
+        while True:
+            amount = max(estimate, self._dearest.get(subject, 0))
+            if self._cap is None or self.spent + self._held + amount <= self._cap:
+                self._held += amount
+                self._in_flight += 1
+                return amount
+            if not self._in_flight:
+                return None
+            await self._settled.wait()
 
     def settle(self, subject: str, held: int, cost: int | None) -> None:
         """The call has ended. What it cost is what was held where nobody knows."""
         self._held -= held
+        self._in_flight -= 1
+        self._settled.set()
+        self._settled = asyncio.Event()
         self.spent += held if cost is None else cost
         self._dearest[subject] = max(self._dearest.get(subject, 0), cost or 0)

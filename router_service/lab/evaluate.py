@@ -193,9 +193,12 @@ class Evaluation:
                 self.stop(f"{subject.name} has no known price, so that --max-cost cannot be kept")
                 return None
             estimate = found
-        held = self._purse.hold(subject.key, estimate)
+        held = await self._purse.hold(subject.key, estimate)
         if held is None:
             self.stop("--max-cost leaves no room for the next call")
+            return None
+        if self.stopped_by:
+            self._purse.settle(subject.key, held, 0)
             return None
         cost = None
         try:
