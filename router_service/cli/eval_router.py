@@ -18,7 +18,8 @@ from router_service.domain.chat import Chat, FinishReason, JsonSchemaFormat
 from router_service.lab.asking import RouterGone, Said, Subject, SubjectKind
 
 _PURPOSE = {"purpose": "eval"}
-# A limit that opens soon is waited for; one that stays shut, such as a spent budget, is a failure.
+# What is over soon is waited for; what stays, such as a spent budget, is a failure.
+_PASSING = frozenset({"RATE_LIMITED", "OVERLOADED", "ALL_CANDIDATES_COOLING"})
 _LONGEST_WAIT = 65.0
 _MOST_WAITS = 5
 
@@ -38,7 +39,7 @@ class EvalRouter:
         self._sleep = sleep
 
     async def ask(self, subject: Subject, chat: Chat, *, feature: str, tier: str, request_id: str) -> Said:
-        """Have the subject answer; a limit that opens again within a minute is waited for."""
+        """Have the subject answer; a limit or a pause that is over within a minute is waited for."""
         options = _options(subject, chat, feature, tier) | {"timeout": self._timeout}
         for waited in range(_MOST_WAITS + 1):
             try:
@@ -46,12 +47,9 @@ class EvalRouter:
                 return _said(answer.receipt, answer=answer.text, finish_reason=FinishReason(answer.finish_reason))
             except RouterError as error:
                 wait = error.retry_after
-                if (
-                    error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
-                    and wait is not None
-                    and wait <= _LONGEST_WAIT
-                    and waited < _MOST_WAITS
-                ):
+                may_pass = error.reason in _PASSING and wait is not None and wait <= _LONGEST_WAIT
+                if may_pass and waited < _MOST_WAITS:
+                    assert wait is not None
                     await self._sleep(wait)
                     continue
                 return await self._failed(error)

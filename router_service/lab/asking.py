@@ -33,7 +33,8 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """How a call ended; as `Reply`."""
+    """How a call ended. `cost` is in nano-USD, latencies in seconds from the call's receipt; `error` is the reason of a
+    failure, "" for an answer. `path` has the attempts in order, each as "deployment outcome"."""
 
     answer: str | None = None
     finish_reason: FinishReason | None = None

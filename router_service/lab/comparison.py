@@ -50,7 +50,7 @@ class Bar:
 
     def __str__(self) -> str:
         if not self.is_relative:
-            return f"a quality of {self.value:g}"
+            return f"quality {self.value:g}"
         return f"{100 * self.value:g}% of {self.reference or 'the best'}"
 
 
@@ -126,7 +126,7 @@ def compare(trials: Sequence[Trial], bar: Bar, confidence: float = 0.95) -> Comp
     summaries = [_summary(subject, of_subject[subject], confidence) for subject in subjects]
     summaries.sort(key=lambda one: math.inf if one.cost is None else one.cost.mean)
     scores = {one.subject: _scores(of_subject[one.subject]) for one in summaries}
-    known = [one for one in summaries if one.quality is not None]
+    known = [one for one in summaries if len(scores[one.subject]) >= _FEWEST]
     # Of equals the cheapest.
     best = max(known, key=lambda one: one.quality.mean if one.quality else 0.0).subject if known else ""
     features = sorted({trial.feature for trial in trials})

@@ -20,6 +20,8 @@ from router_service.lab.trials import Judging, Source, Trial
 from router_service.quality.judging import judge_chat, read_score
 
 CANCELLED = "CANCELLED"
+# So many failures in a row that say nothing of any subject: whatever is wrong, more of them show nothing.
+_MOST_LOST = 12
 NO_GRADE = "NO_GRADE_IN_ITS_WORDS"
 
 
@@ -58,7 +60,7 @@ class Evaluation:
         self._concurrency = concurrency
         self._purse = Purse(cap, log.recorded.spent)
         self._changed = changed
-        self._done = self._failed = 0
+        self._done = self._failed = self._lost = 0
         self.stopped_by = ""
         """Why the run ended before its end; empty where it did not."""
 
@@ -111,32 +113,22 @@ class Evaluation:
                 self.stop(str(error))
                 return
             self._done += 1
-            self._failed += bool(reply.error)
+            self._failed += bool(reply.said.error)
+            self._lost = self._lost + 1 if reply.said.error and reply.said.error not in ITS_OWN_FAULT else 0
+            if self._lost >= _MOST_LOST:
+                self.stop(f"the last {self._lost} calls all failed, this one for {reply.said.error}")
             total = len(self._prompts) * len(self._subjects)
             self._changed(Reached(self._done, total, self._failed, self._purse.spent))
 
     async def _reply(self, prompt: EvalPrompt, subject: Subject) -> Reply | None:
         """The answer that is recorded, else a new one; `None` where there is no money for it."""
         known = self._log.recorded.reply(prompt.id, prompt.digest, subject.key)
-        if known is not None and not known.error:
+        if known is not None and not known.said.error:
             return known
         request_id = uuid4().hex
 
         def reply(said: Said) -> Reply:
-            return Reply(
-                prompt=prompt.id,
-                digest=prompt.digest,
-                subject=subject.key,
-                request_id=request_id,
-                answer=said.answer,
-                finish_reason=said.finish_reason,
-                cost=said.cost,
-                cost_status=said.cost_status,
-                latency=said.latency,
-                time_to_first_output=said.time_to_first_output,
-                error=said.error,
-                path=said.path,
-            )
+            return Reply(prompt=prompt.id, digest=prompt.digest, subject=subject.key, request_id=request_id, said=said)
 
         said = await self._paid(
             subject, prompt.chat, prompt, request_id, cancelled=lambda: self._log.append(reply(Said(error=CANCELLED)))
@@ -149,12 +141,12 @@ class Evaluation:
 
     async def _grade(self, prompt: EvalPrompt, reply: Reply) -> None:
         judge = self._judge
-        if judge is None or reply.error or not _is_for_a_judge(self._grader, prompt, reply):
+        if judge is None or reply.said.error or not _is_for_a_judge(self._grader, prompt, reply):
             return
         known = self._log.recorded.grade(reply.request_id, judge.key, prompt.rubric)
         if known is not None and known.score is not None:
             return
-        chat, request_id = judge_chat(prompt.chat.messages, reply.answer or "", prompt.rubric), uuid4().hex
+        chat, request_id = judge_chat(prompt.chat.messages, reply.said.answer or "", prompt.rubric), uuid4().hex
 
         def graded(said: Said) -> Graded:
             score = None if said.error else read_score(said.answer or "")
@@ -225,8 +217,9 @@ def trials_of(
     for prompt in prompts:
         for subject in subjects:
             reply = recorded.reply(prompt.id, prompt.digest, subject.key)
-            if reply is None or reply.error == CANCELLED:
+            if reply is None or reply.said.error == CANCELLED:
                 continue
+            said = reply.said
             grade = _grade_of(prompt, reply, recorded, grader, judge)
             found.append(
                 Trial(
@@ -234,16 +227,16 @@ def trials_of(
                     prompt=prompt.text,
                     feature=prompt.feature,
                     subject=subject.name,
-                    answer=reply.answer,
+                    answer=said.answer,
                     quality=grade.quality if grade else None,
                     source=grade.source if grade else None,
-                    cost=reply.cost,
-                    cost_status=reply.cost_status,
-                    latency=reply.latency,
-                    time_to_first_output=reply.time_to_first_output,
-                    error=reply.error,
+                    cost=said.cost,
+                    cost_status=said.cost_status,
+                    latency=said.latency,
+                    time_to_first_output=said.time_to_first_output,
+                    error=said.error,
                     request_id=reply.request_id,
-                    path=reply.path,
+                    path=said.path,
                 )
             )
     return found
@@ -252,20 +245,20 @@ def trials_of(
 def _grade_of(
     prompt: EvalPrompt, reply: Reply, recorded: Recorded, grader: Grader, judge: Subject | None
 ) -> Grade | None:
-    if reply.error:
-        return Grade(0.0, Source.FAILURE) if reply.error in ITS_OWN_FAULT else None
+    if reply.said.error:
+        return Grade(0.0, Source.FAILURE) if reply.said.error in ITS_OWN_FAULT else None
     certain = _certain(grader, prompt, reply)
     if judge is not None and _is_for_a_judge(grader, prompt, reply):
         # Without the judge's word there is none: another measure for this one answer would not be the same scale.
         graded = recorded.grade(reply.request_id, judge.key, prompt.rubric)
         return None if graded is None or graded.score is None else Grade(graded.score, Source.JUDGE)
-    return certain or grader.by_gates(prompt, reply.answer or "", reply.finish_reason or FinishReason.STOP)
+    return certain or grader.by_gates(prompt, reply.said.answer or "", reply.said.finish_reason or FinishReason.STOP)
 
 
 def _is_for_a_judge(grader: Grader, prompt: EvalPrompt, reply: Reply) -> bool:
     # An empty answer is none, whoever looks at it.
-    return bool((reply.answer or "").strip()) and not settles(_certain(grader, prompt, reply))
+    return bool((reply.said.answer or "").strip()) and not settles(_certain(grader, prompt, reply))
 
 
 def _certain(grader: Grader, prompt: EvalPrompt, reply: Reply) -> Grade | None:
-    return grader.certain(prompt, reply.answer or "", reply.finish_reason or FinishReason.STOP)
+    return grader.certain(prompt, reply.said.answer or "", reply.said.finish_reason or FinishReason.STOP)

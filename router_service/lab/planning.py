@@ -48,7 +48,7 @@ async def planned(
         (prompt, subject)
         for prompt in prompts
         for subject in subjects
-        if (reply := recorded.reply(prompt.id, prompt.digest, subject.key)) is None or reply.error
+        if (reply := recorded.reply(prompt.id, prompt.digest, subject.key)) is None or reply.said.error
     ]
     jobs = iter(missing)
 

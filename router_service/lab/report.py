@@ -113,7 +113,7 @@ def figures(summary: Summary) -> str:
     """Quality and cost in a few words."""
     quality = interval_text(summary.quality)
     count = summary.quality.count if summary.quality else 0
-    return f"quality {quality}, {count} prompts, {cost_text(summary.cost)} per {PER:,} calls"
+    return f"quality {quality}, n = {count}, {cost_text(summary.cost)} per {PER:,} calls"
 
 
 def _saving(comparison: Comparison, summary: Summary) -> str:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from router_service.domain.chat import FinishReason
+from router_service.lab.asking import Said
 
 
 class TrialLogError(Exception):
@@ -21,23 +21,13 @@ class TrialLogError(Exception):
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, tag="call"):
-    """How a call ended. `digest` is that of the prompt as it was asked, `subject` in the form "model:name".
-
-    `cost` is in nano-USD, latencies in seconds from the call's receipt. `error` is the reason of a failure.
-    """
+    """What was said to a prompt. `digest` is that of the prompt as it was asked, `subject` in the form "model:name"."""
 
     prompt: str
     digest: str
     subject: str
     request_id: str
-    answer: str | None = None
-    finish_reason: FinishReason | None = None
-    cost: int | None = None
-    cost_status: str = "indeterminate"
-    latency: float | None = None
-    time_to_first_output: float | None = None
-    error: str = ""
-    path: tuple[str, ...] = ()
+    said: Said
 
 
 class Graded(msgspec.Struct, frozen=True, kw_only=True, tag="judge"):
@@ -69,13 +59,14 @@ class Recorded:
 
     def add(self, record: Record) -> None:
         """Take in a record; a failure does not replace an answer that there is."""
-        self.spent += record.cost or 0
         if isinstance(record, Reply):
             self.calls += 1
+            self.spent += record.said.cost or 0
             at = (record.prompt, record.digest, record.subject)
-            if record.error == "" or at not in self._replies or self._replies[at].error:
+            if record.said.error == "" or at not in self._replies or self._replies[at].said.error:
                 self._replies[at] = record
             return
+        self.spent += record.cost or 0
         self.spent_on_judging[record.judge] += record.cost or 0
         self.unpriced_grades[record.judge] += record.cost is None
         asked = (record.of, record.judge, record.rubric)

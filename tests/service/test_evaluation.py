@@ -168,7 +168,7 @@ async def test_leaving_calls_in_flight_keeps_what_is_paid_and_tells_of_them(
         assert len(evaluation.trials()) == 8
     await router.simulator.journal.wait_for(lambda entry: entry is silent and entry.outcome is Outcome.ABORTED)
     last = json.loads(file.read_text().splitlines()[-1])
-    assert (last["error"], last["prompt"], last["cost"]) == (CANCELLED, "sum-4", None)
+    assert (last["said"]["error"], last["prompt"], last["said"]["cost"]) == (CANCELLED, "sum-4", None)
     assert len(last["request_id"]) == 32
     router.simulator.script.heal()
     with TrialLog(file, resume=True) as log:
@@ -316,6 +316,23 @@ async def test_a_limit_that_opens_soon_is_waited_for(tmp_path: Path, prompts: li
             await evaluation.run()
             assert not [one for one in evaluation.trials() if one.error]
     assert len(waited) == 1
+
+
+async def test_a_provider_that_is_away_ends_the_run(router: Running, prompts: list[EvalPrompt], tmp_path: Path) -> None:
+    router.simulator.script.add(Rule(fault=Fault(kind=FaultKind.SERVER_ERROR), times=None))
+    waited: list[float] = []
+
+    async def at_once(seconds: float) -> None:
+        waited.append(seconds)
+
+    with TrialLog(tmp_path / "r.jsonl") as log:
+        asked = EvalRouter(router.client(), timeout=20, sleep=at_once)
+        evaluation = asking(router.client(), prompts * 2, log, router=asked, concurrency=1)
+        await evaluation.run()
+        assert evaluation.stopped_by.startswith("the last 12 calls all failed, this one for ")
+        assert log.recorded.calls == 12
+    # Deployments that are paused by their failures are waited for.
+    assert waited
 
 
 async def test_a_router_that_is_gone_ends_the_run(router: Running, prompts: list[EvalPrompt], tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ async def test_an_interrupt_leaves_a_report_of_what_was_paid(tmp_path: Path) -> 
     report = json.loads((tmp_path / "report.json").read_text())
     assert len(report["trials"]) == 8
     recorded = [json.loads(line) for line in (tmp_path / "prompts.results.jsonl").read_text().splitlines()]
-    assert [one["error"] for one in recorded] == [""] * 8 + ["CANCELLED"]
+    assert [one["said"]["error"] for one in recorded] == [""] * 8 + ["CANCELLED"]
 
 
 @pytest.mark.parametrize(

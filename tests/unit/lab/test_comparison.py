@@ -146,6 +146,14 @@ def test_picking_the_best_by_the_same_scores_condemns_few_that_are_as_good() -> 
     assert condemned <= 0.05 * runs + 6
 
 
+def test_none_is_the_best_of_what_nobody_answered() -> None:
+    found = compare(
+        [*trials("a", [0.0] + [None] * 20), *trials("b", [None] * 21, error="ATTEMPTS_EXHAUSTED")], OF_THE_BEST
+    )
+    assert (found.best, found.chosen) == ("", "")
+    assert {verdict.standing for verdict in found.verdicts} == {Standing.CANNOT_TELL}
+
+
 def test_nothing_at_all_is_compared_without_a_fault() -> None:
     found = compare([], OF_THE_BEST)
     assert (found.chosen, found.best, found.verdicts) == ("", "", ())

@@ -129,8 +129,8 @@ def test_nothing_at_all_makes_a_page() -> None:
 def test_the_conclusion_names_the_cheapest_with_its_uncertainty() -> None:
     [first] = conclusions(report())
     assert first == (
-        "cheap is the cheapest that meets the bar of a quality of 0.85, with 95% confidence (quality 0.967 "
-        "(0.885-0.996), 60 prompts, $0.001 per 1,000 calls; 89% less than dear, the best)."
+        "cheap is the cheapest that meets the bar of quality 0.85, with 95% confidence (quality 0.967 "
+        "(0.885-0.996), n = 60, $0.001 per 1,000 calls; 89% less than dear, the best)."
     )
     made = [*trials("dear", [1.0] * 20, cost=9), *trials("cheap", [1.0] * 19 + [0.0], cost=1)]
     stay, cheaper = conclusions(report_on("set", made, Bar(0.98, is_relative=True)))

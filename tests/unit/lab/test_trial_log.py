@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from router_service.lab.asking import Said
 from router_service.lab.trial_log import Graded, Reply, TrialLog, TrialLogError
 
 
 def reply(prompt: str = "1", **more: object) -> Reply:
-    given = {"digest": "d", "subject": "model:a", "request_id": f"r{prompt}", "answer": "text", "cost": 5, **more}
-    return Reply(prompt=prompt, **given)  # type: ignore[arg-type]
+    request_id = str(more.pop("request_id", f"r{prompt}"))
+    said = Said(**{"answer": "text", "cost": 5, **more})  # type: ignore[arg-type]
+    return Reply(prompt=prompt, digest="d", subject="model:a", request_id=request_id, said=said)
 
 
 def test_what_was_recorded_is_there_again(tmp_path: Path) -> None:
