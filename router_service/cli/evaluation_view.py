@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group
 from rich.table import Table
@@ -32,7 +32,7 @@ def report_view(report: Report) -> Group:
     """Conclusions, a table of subjects, one by feature, and what has to be known beside them."""
     comparison = report.comparison
     parts = [*(Text(_one_line(told), style="bold" if not at else "") for at, told in enumerate(conclusions(report)))]
-    views: list[Text | Table] = [*parts, Text(), _subjects(comparison)]
+    views: list[Text | Table] = [*parts, Text(), _subjects(comparison), Text(), *_told(comparison)]
     if len(comparison.features) > 1:
         views += [Text(), _features(comparison)]
     judging = report.judging
@@ -61,29 +61,34 @@ def plan_view(plan: Plan) -> Group:
 
 
 def _subjects(comparison: Comparison) -> Table:
-    table = plain_table(
-        "", "quality (95%)", "evidence", f"per {PER:,} calls", "spent", "median", "p95", "first", "calls", "failed", ""
-    )
+    table = plain_table("", "bar", "quality (95%)", f"per {PER:,} calls", "spent", "median", "p95", "first", "answered")
     for summary in comparison.summaries:
-        verdict = comparison.verdict(summary.subject)
+        standing = comparison.verdict(summary.subject).standing
         table.add_row(
             Text(_one_line(summary.subject), style="bold" if summary.subject == comparison.chosen else ""),
+            Text(standing.value, style=_STYLES.get(standing, "yellow")),
             interval_text(summary.quality),
-            ", ".join(f"{source} {count}" for source, count in summary.sources.items()),
             cost_text(summary.cost),
             usd(summary.total_cost) + (f" + {summary.unpriced} unknown" if summary.unpriced else ""),
             seconds_text(summary.latency_median),
             seconds_text(summary.latency_p95),
             seconds_text(summary.first_output_median),
-            str(summary.calls),
-            _one_line(failures_text(summary.failures)),
-            Text(standing_text(verdict), style=_STYLES.get(verdict.standing, "yellow")),
+            f"{summary.answered} of {summary.calls}",
         )
     return table
 
 
+def _told(comparison: Comparison) -> Iterator[Text]:
+    """What does not fit into a column, a line for each subject."""
+    for summary in comparison.summaries:
+        rests = ", ".join(f"{source} {count}" for source, count in summary.sources.items())
+        failed = f"; failed: {failures_text(summary.failures)}" if summary.failures else ""
+        standing = standing_text(comparison.verdict(summary.subject))
+        yield Text(_one_line(f"{summary.subject}: {standing}{f'; by {rests}' if rests else ''}{failed}"), style="dim")
+
+
 def _features(comparison: Comparison) -> Table:
-    table = plain_table("feature", "", "quality (95%)", f"per {PER:,} calls", "median", "calls", "failed")
+    table = plain_table("feature", "", "quality (95%)", f"per {PER:,} calls", "median", "answered")
     for feature, summaries in comparison.features.items():
         _add(table, feature or "(none)", summaries)
     return table
@@ -97,8 +102,7 @@ def _add(table: Table, feature: str, summaries: Sequence[Summary]) -> None:
             interval_text(summary.quality),
             cost_text(summary.cost),
             seconds_text(summary.latency_median),
-            str(summary.calls),
-            _one_line(failures_text(summary.failures)),
+            f"{summary.answered} of {summary.calls}",
         )
 
 
