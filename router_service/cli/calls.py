@@ -135,18 +135,19 @@ def models(address: Address = _DEFAULT_ADDRESS, ca_file: CaFile = None, as_json:
 @contextmanager
 def _client(address: str, ca_file: Path | None) -> Iterator[Client]:
     """A client whose errors end the command with a sentence instead of a traceback."""
-    tls = _trusting(ca_file) if ca_file else None
+    tls = trusting(ca_file) if ca_file else None
     try:
         # From the environment only: arguments are seen by everybody on the machine.
         with Client.connect(address, tls=tls, api_key=os.environ.get("LLMROUTER_API_KEY") or None) as client:
             yield client
     except RouterError as error:
-        end("\n".join(_explained(error, address, tls=tls is not None)), FAILED)
+        end("\n".join(explained(error, address, tls=tls is not None)), FAILED)
     except ValueError as error:
         end(f"{error}.", MISUSED)
 
 
-def _trusting(ca_file: Path) -> grpc.ChannelCredentials:
+def trusting(ca_file: Path) -> grpc.ChannelCredentials:
+    """TLS that trusts the file's authorities, or the end of the command."""
     try:
         authorities = ca_file.read_bytes()
     except OSError as error:
@@ -156,7 +157,7 @@ def _trusting(ca_file: Path) -> grpc.ChannelCredentials:
     return grpc.ssl_channel_credentials(authorities)
 
 
-def _explained(error: RouterError, address: str, *, tls: bool) -> Iterator[str]:
+def explained(error: RouterError, address: str, *, tls: bool) -> Iterator[str]:
     """What happened, then what to do about it, each a line."""
     sizes = _TOO_LARGE.search(error.message)
     if sizes:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from router_service.cli import calls, configuration, demo, keys, learning, replay, serve, texts, usage
+from router_service.cli import calls, configuration, demo, evaluation, keys, learning, replay, serve, texts, usage
 
 app = typer.Typer(
     name="llmrouter",
@@ -34,6 +34,7 @@ for command in (
     learning.calibrate,
 ):
     app.command()(command)
+app.command("eval")(evaluation.evaluate)
 app.add_typer(keys.app, name="keys")
 app.add_typer(texts.app, name="texts")
 
