@@ -1,6 +1,9 @@
 """What happens during a call, in order. The wire and telemetry observe the same events.
 
 CallStarted ─ Decided ─ ( AttemptStarted ─ Delta* ─ AttemptFinished ─ [Judged] ─ [AttemptDiscarded] )* ─ Finished
+
+What the router asks a model for itself starts and finishes before Decided (a classifier) or Judged (a judge), and only
+observers hear of it.
 """
 
 from __future__ import annotations

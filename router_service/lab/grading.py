@@ -13,7 +13,7 @@ from router_service.domain.chat import FinishReason, JsonSchemaFormat
 from router_service.domain.quality import Escalation, Gate, GateKind
 from router_service.lab.prompt_set import EvalPrompt
 from router_service.lab.trials import Source
-from router_service.quality.gates import Gates, judge_of
+from router_service.quality.gates import Gates, combined, judge_of
 from router_service.quality.given import GivenAnswer
 from router_service.routing.excerpt import last_said
 from router_service.routing.language import detect_language, language_of_answer
@@ -65,18 +65,14 @@ class Grader:
     def by_gates(self, prompt: EvalPrompt, answer: str, finish_reason: FinishReason) -> Grade:
         """What the gates make of it."""
         asked = detect_language(last_said(prompt.chat.messages)).partition("-")[0]
-        judged = self._gates.judge(
-            _call(prompt),
-            GivenAnswer(
-                text=answer,
-                finish_reason=finish_reason,
-                language=language_of_answer(answer, asked),
-                asked_language=asked,
-            ),
-            attempt=1,
-            complexity="",
-            deployment="",
+        given = GivenAnswer(
+            text=answer,
+            finish_reason=finish_reason,
+            language=language_of_answer(answer, asked),
+            asked_language=asked,
         )
+        threshold = self._gates.threshold(complexity="", tier="", deployment="")
+        judged = combined(self._gates.look(_call(prompt), given), threshold, attempt=1)
         return Grade(float(judged.passed), Source.GATES)
 
 
