@@ -18,10 +18,10 @@ class LabelShape(Shape):
     """The models that say how complex a call is; their names alone stand for one without options."""
 
     use: Texts = Field(min_length=1, description="Models or deployments, in order: the next where one fails.")
-    prompt: str = Field(
-        default="",
+    prompt: str | None = Field(
+        default=None,
         max_length=8000,
-        description="What the model is told about the labels, beside what it is told anyway.",
+        description="What the model is told about the labels, beside what it is told anyway. Default: nothing more.",
     )
     timeout: Timeout = Field(
         default=LABEL_TIMEOUT,

@@ -23,7 +23,7 @@ def classification(shape: ClassifierShape, named: Mapping[str, tuple[Deployment,
         moderate_from=shape.moderate_from,
         complex_from=shape.complex_from,
         asking=None if llm is None else asking(llm.use, llm.timeout, llm.max_cost_usd, named),
-        prompt="" if llm is None else llm.prompt,
+        prompt="" if llm is None else llm.prompt or "",
         remembered=0 if llm is None else llm.cache,
     )
 

@@ -27,6 +27,7 @@ _KINDS = {
     AttemptReason.HEDGE: AttemptKind.HEDGE,
     AttemptReason.CLASSIFIER: AttemptKind.CLASSIFIER,
     AttemptReason.JUDGE: AttemptKind.JUDGE,
+    AttemptReason.SHADOW: AttemptKind.SHADOW,
 }
 
 
@@ -146,9 +147,6 @@ class JournalBook:
         record = self._texts.record(call, answer, operation_id=operation_id, started_at=started_at)
         if record is not None:
             self._journal.text(record)
-
-
-_KINDS = {AttemptReason.HEDGE: AttemptKind.HEDGE, AttemptReason.SHADOW: AttemptKind.SHADOW}
 
 
 def _kind(reason: AttemptReason) -> AttemptKind:
