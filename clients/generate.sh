@@ -35,6 +35,7 @@ once() { # FOLDER COMMAND...
 }
 
 gen_python() {
+  cp clients/service_config.json clients/python/llmrouter/
   rm -f clients/python/llmrouter/v1/*_pb2*
   protoc --python_out=clients/python --mypy_out=quiet,readable_stubs:clients/python "${STUBS[@]}"
   protoc --grpc_python_out=clients/python --mypy_grpc_out=quiet:clients/python "${SERVICES[@]}"
@@ -48,6 +49,7 @@ gen_go() {
   rm -rf clients/go/llmrouter/v1 && mkdir -p clients/go
   PATH="$bin:$PATH" protoc --go_out=clients/go --go_opt="module=$module" \
     --go-grpc_out=clients/go --go-grpc_opt="module=$module" "${STUBS[@]}"
+  mkdir -p clients/go/llmrouter && cp clients/service_config.json clients/go/llmrouter/
 }
 
 gen_typescript() {
