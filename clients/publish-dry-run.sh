@@ -46,12 +46,13 @@ publish_go() {
   (
     cd "$WORK/go/user"
     cp "$ROOT/clients/go/examples/complete/main.go" .
-    export GOPROXY="file://$WORK/go/proxy,$(go env GOPROXY)" GONOSUMDB=github.com/llmrouter GOFLAGS=-mod=mod
-    export GOMODCACHE=$WORK/go/cache
-    cp -r "$(env -u GOMODCACHE go env GOMODCACHE)/cache/download" "$WORK/go/proxy-of-this-machine" 2>/dev/null || true
-    GOPROXY="file://$WORK/go/proxy,file://$WORK/go/proxy-of-this-machine,$(env -u GOPROXY go env GOPROXY)"
+    # A module cache of its own, or this version would stay in the user's; what that has already need not be fetched.
+    local fetched
+    fetched=$(go env GOMODCACHE)/cache/download
+    export GOPROXY="file://$WORK/go/proxy,file://$fetched,$(go env GOPROXY)" GONOSUMDB=github.com/llmrouter
+    export GOMODCACHE=$WORK/go/cache GOFLAGS=-mod=mod
     go mod init example.com/user 2>/dev/null
-    go get "$module@$version" 2>/dev/null
+    go get "$module@$version"
     go build -o user .
   )
   echo "go: $module@$version can be published; its tag is clients/go/$version"

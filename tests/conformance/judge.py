@@ -176,8 +176,8 @@ def _kinds(events: Sequence[Mapping[str, Any]], kind: str) -> list[Any]:
 
 def _canonical(kind: type[Message], given: Any) -> dict[str, Any]:
     try:
-        return MessageToDict(ParseDict(given or {}, kind()))
-    except ParseError as error:
+        return MessageToDict(ParseDict({} if given is None else given, kind()))
+    except (ParseError, AttributeError, TypeError) as error:
         raise Unreadable(f"This is no {kind.DESCRIPTOR.name} in protobuf JSON: {error}") from error
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.conformance.run [LANGUAGE ...]`: every language's runner against the same cases, counted by the judge.
+"""`python -m tests.conformance.run [LANGUAGE ...]`: every language's runner against the same cases, and their counts.
 
 A language whose tools are missing is left out with a line; in CI (CI=true) that fails.
 """
@@ -30,7 +30,7 @@ class Language:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-_PYTEST = (sys.executable, "-m", "pytest", "-n", "0", "tests/conformance/test_python_client.py", "-k")
+_PYTEST = (sys.executable, "-m", "pytest", "-n", "0", "tests/conformance/python_cases.py", "-k")
 LANGUAGES = (
     Language(name="python (asyncio)", command=(*_PYTEST, "asyncio")),
     Language(name="python (threads)", command=(*_PYTEST, "threads")),
