@@ -109,7 +109,7 @@ def threaded(target: str, **options: Any) -> Threaded:
     return Threaded(Client.connect(target, **options))
 
 
-CLIENTS: dict[str, Connect] = {"asyncio": AsyncClient.connect, "threads": threaded}
+CLIENTS: dict[str, Connect] = {"awaited": AsyncClient.connect, "threaded": threaded}
 
 
 async def run(control: Control, case: str, connect: Connect) -> list[str]:

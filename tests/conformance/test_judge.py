@@ -130,7 +130,7 @@ async def test_what_the_provider_saw_counts() -> None:
     case = load()["unary/plain"]
     wrong = Case(name=case.name, description=case.description, calls=case.calls, upstream=[])
     async with Fixture({case.name: wrong}) as fixture:
-        found = await run(Control(fixture.url), case.name, CLIENTS["asyncio"])
+        found = await run(Control(fixture.url), case.name, CLIENTS["awaited"])
         assert [problem.partition(":")[0] for problem in found] == ["upstream"]
         assert list(fixture.failed) == [case.name]
         assert fixture.passed == []
@@ -148,6 +148,12 @@ async def test_each_session_has_limits_and_prices_of_its_own() -> None:
     await asyncio.gather(*(session.start() for session in sessions))
     assert len({session.target for session in sessions}) == 2
     await asyncio.gather(*(session.stop() for session in sessions))
+
+
+@pytest.mark.parametrize(("code", "sound"), [("print('Hello')", True), ("pass", False), ("print(1/0)", False)])
+async def test_an_example_that_fails_or_says_nothing_is_found(code: str, sound: bool) -> None:
+    language = driver.Language(name="one", command=(), examples=((sys.executable, "-c", code),))
+    assert await driver._examples(language) is sound
 
 
 def test_a_runner_that_leaves_cases_out_fails_its_language(
