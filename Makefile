@@ -6,15 +6,15 @@ UV := $(TOOLS)/uv/bin/uv
 BUF := $(TOOLS)/buf/node_modules/.bin/buf
 UV_VERSION := 0.13.8
 BUF_VERSION := 1.75.0
-SYSTEM_PACKAGES := postgresql redis-server
+SYSTEM_PACKAGES := postgresql redis-server protobuf-compiler-grpc-java-plugin
 PYTHON ?= python3
-STUBS := clients/python/llmrouter/v1
+STUBS := clients/python/llmrouter/v1 clients/go/llmrouter/v1 clients/typescript/src/gen clients/java/src/main/java/dev/llmrouter/v1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help install system-deps demo run test lint types gen check-gen bench eval-routing escalations chaos roll soak soak-short chaos-state fuzz lock buf clean
+.PHONY: help install system-deps demo run test lint types gen check-gen clients-test clients-publish-dry-run bench eval-routing escalations chaos roll soak soak-short chaos-state fuzz lock buf clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/.installed ## Make .venv with the command llmrouter, from the lock file
 
@@ -29,7 +29,7 @@ $(UV):
 	$(UV) pip install --quiet --python .venv --no-deps -e clients/python -e .
 	@touch $@
 
-system-deps: ## Install the PostgreSQL and Redis that tests start, from Debian's packages
+system-deps: ## Install the PostgreSQL and Redis that tests start, and Java's stub generator, from Debian's packages
 	@missing=$$(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' $(SYSTEM_PACKAGES) 2>/dev/null \
 	  | awk '$$1 == "installed" {print $$2}' | grep -vxFf - <(printf '%s\n' $(SYSTEM_PACKAGES))); \
 	test -z "$$missing" || { as=$$(test "$$(id -u)" = 0 || echo sudo); $$as apt-get update -qq \
@@ -69,16 +69,18 @@ buf: ## Lint the protobuf API and compare it with the last release
 	elif [ -n "$$CI" ]; then echo "buf needs npm (Node.js), which is missing here"; exit 1; \
 	else echo "skipped: buf needs npm (Node.js)"; fi
 
-gen: install ## Generate the Python stubs from protos/
-	rm -f $(STUBS)/*_pb2*
-	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=clients/python \
-	  --mypy_out=quiet,readable_stubs:clients/python protos/llmrouter/v1/*.proto
-	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -Iprotos --grpc_python_out=clients/python \
-	  --mypy_grpc_out=quiet:clients/python protos/llmrouter/v1/*_service.proto
+gen: install ## Generate the stubs of all clients from protos/ (or LANGUAGES="python go typescript java")
+	clients/generate.sh $(LANGUAGES)
 
 check-gen: gen ## Fail if the committed stubs are stale
 	@git diff --exit-code --stat -- $(STUBS) && test -z "$$(git status --porcelain -- $(STUBS))" \
 	  || { echo "The generated stubs differ from the committed ones: run 'make gen' and commit the result"; exit 1; }
+
+clients-test: install ## Run the golden calls through the clients of all languages (or LANGUAGES="python go")
+	$(BIN)/python -m tests.conformance.run $(LANGUAGES)
+
+clients-publish-dry-run: install ## Build and check what would be published of each client, publish nothing
+	clients/publish-dry-run.sh $(LANGUAGES)
 
 bench: install ## Measure CPU per call beside a bare grpc.aio echo (about a minute)
 	$(BIN)/python -m benchmarks.bench

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Builds what would be published of each client, checks it, and uses it as a stranger would; publishes nothing.
+# `make clients-publish-dry-run`, or this with the names of languages. How to publish is in docs/clients.md.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+TWINE=6.2.0
+
+ROOT=$PWD
+UV=$ROOT/.tools/uv/bin/uv
+WORK=$(mktemp -d)
+trap 'chmod -R u+w "$WORK" && rm -rf "$WORK"' EXIT
+
+have() { # LANGUAGE TOOL...
+  local language=$1 tool
+  shift
+  for tool in "$@"; do
+    type -P "$tool" >/dev/null && continue
+    echo "$language: left out, $tool is missing here"
+    [ -z "${CI:-}" ] || { echo "$language: CI needs $tool"; exit 1; }
+    return 1
+  done
+}
+
+publish_python() {
+  "$UV" build --quiet --out-dir "$WORK/python" clients/python
+  "$UV" tool run --quiet "twine==$TWINE" check --strict "$WORK"/python/*.whl "$WORK"/python/*.tar.gz
+  "$UV" venv --quiet "$WORK/python/venv"
+  "$UV" pip install --quiet --python "$WORK/python/venv" "$WORK"/python/*.whl
+  (cd "$WORK" && python/venv/bin/python -c \
+    'import llmrouter; from llmrouter.channel import service_config; service_config(); llmrouter.Client.connect("localhost:1").close()')
+  echo "python: $(cd "$WORK/python" && echo *.whl *.tar.gz) can be published"
+}
+
+publish_go() {
+  have go go git || return 0
+  local module=github.com/llmrouter/llmrouter/clients/go version proxy
+  version=v$(sed -n 's/^const Version = "\(.*\)"/\1/p' clients/go/llmrouter/client.go)
+  proxy=$WORK/go/proxy/$module/@v
+  mkdir -p "$proxy" "$WORK/go/user"
+  (cd clients/go && test -z "$(gofmt -l .)" && go vet ./... && go mod verify >/dev/null && go mod tidy -diff)
+  # What a module proxy would serve of the tag clients/go/VERSION: the folder as it is committed.
+  git archive --format=zip --prefix="$module@$version/" -o "$proxy/$version.zip" HEAD:clients/go
+  git show HEAD:clients/go/go.mod >"$proxy/$version.mod"
+  echo "{\"Version\": \"$version\"}" >"$proxy/$version.info"
+  (
+    cd "$WORK/go/user"
+    cp "$ROOT/clients/go/examples/complete/main.go" .
+    # A module cache of its own, or this version would stay in the user's; what that has already need not be fetched.
+    local fetched
+    fetched=$(go env GOMODCACHE)/cache/download
+    export GOPROXY="file://$WORK/go/proxy,file://$fetched,$(go env GOPROXY)" GONOSUMDB=github.com/llmrouter
+    export GOMODCACHE=$WORK/go/cache GOFLAGS=-mod=mod
+    go mod init example.com/user 2>/dev/null
+    go get "$module@$version"
+    go build -o user .
+  )
+  echo "go: $module@$version can be published; its tag is clients/go/$version"
+}
+
+# TypeScript and Java: publish_typescript, publish_java.
+
+for language in ${*:-python go}; do
+  "publish_$language"
+done
