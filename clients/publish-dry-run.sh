@@ -3,6 +3,7 @@
 # `make clients-publish-dry-run`, or this with the names of languages. How to publish is in docs/clients.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source clients/have.sh
 
 TWINE=6.2.0
 
@@ -10,17 +11,6 @@ ROOT=$PWD
 UV=$ROOT/.tools/uv/bin/uv
 WORK=$(mktemp -d)
 trap 'chmod -R u+w "$WORK" && rm -rf "$WORK"' EXIT
-
-have() { # LANGUAGE TOOL...
-  local language=$1 tool
-  shift
-  for tool in "$@"; do
-    type -P "$tool" >/dev/null && continue
-    echo "$language: left out, $tool is missing here"
-    [ -z "${CI:-}" ] || { echo "$language: CI needs $tool"; exit 1; }
-    return 1
-  done
-}
 
 publish_python() {
   "$UV" build --quiet --out-dir "$WORK/python" clients/python

@@ -123,7 +123,8 @@ async def run(control: Control, case: str, connect: Connect) -> list[str]:
                 await _METHODS[call["method"]](control, session, client, call, outcome)
             except RouterError as error:
                 outcome |= {"error": _error(error), "requestId": error.request_id}
-        reply = await control.report(session, outcome)
+            # Before the client closes, which would end whatever the call left behind.
+            reply = await control.report(session, outcome)
         call = reply["call"]
         if call is None:
             return reply["problems"]

@@ -24,7 +24,7 @@ func TestConformance(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			running := server.begin(t, name)
 			for next := running.Call; next != nil; {
-				reply := server.report(t, running.Session, made(t, server, running, next))
+				reply := reported(t, server, running, next)
 				if next = reply.Call; next == nil && len(reply.Problems) > 0 {
 					t.Error(strings.Join(reply.Problems, "\n"))
 				}
@@ -33,8 +33,9 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// made is the call, made through the client, and what came of it.
-func made(t *testing.T, server *control, running begun, next *call) *outcome {
+// reported makes the call through the client and reports what came of it, while the client is still open and the
+// context lives: what ends a call must be the client's doing, not the end of the test.
+func reported(t *testing.T, server *control, running begun, next *call) judged {
 	client, err := llmrouter.New(running.Target, llmrouter.WithAPIKey(next.APIKey), llmrouter.WithTimeout(20*time.Second))
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +81,7 @@ func made(t *testing.T, server *control, running begun, next *call) *outcome {
 	if err != nil {
 		failed(t, told, next, err)
 	}
-	return told
+	return server.report(t, running.Session, told)
 }
 
 func complete(ctx context.Context, t *testing.T, client *llmrouter.Client, next *call, told *outcome, meanwhile func()) error {
