@@ -4,7 +4,8 @@ One regression for each model predicts the score that its answer gets, from the 
 prompt is the strong model's predicted score less the weak one's; where both scores are known, theirs. The router is
 learned from these gains. That is right as far as the prompt tells all that decided who answered it and who said
 something of it; what else decided remains as an error that nobody sees. Filling in only the score that lacks (the
-X-learner), and weighting by who answers (the R-learner and the doubly robust one), came out no better on MMLU.
+X-learner) and weighting by who answers (the doubly robust one, tried where chance decided that) came out no better on
+MMLU.
 """
 
 from __future__ import annotations

@@ -47,7 +47,9 @@ class TextRecorder:
         settings = self._settings
         if settings.features and call.caller.feature not in settings.features:
             return None
-        if share_of(operation_id) >= settings.share:
+        # A shadow call and the one it is a copy of are recorded together, or neither can be compared.
+        chosen_by = operation_id if call.shadow_of is None else call.shadow_of.parent
+        if share_of(chosen_by) >= settings.share:
             return None
         prompt, prompt_cut = _conversation(call.chat.messages, settings.max_characters) if settings.prompts else ("", 0)
         said = answer.text if settings.answers else ""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import secrets
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from router_service.config.configuration import TextSettings
-from router_service.domain.call import Call, Caller
+from router_service.domain.call import Call, Caller, ShadowOf
 from router_service.domain.chat import Chat, ImagePart, Message, Role, TextPart
 from router_service.ledger.records import TextRecord
 from router_service.ledger.texts import TextRecorder, share_of
@@ -92,3 +93,15 @@ def test_the_share_is_of_operations_and_the_same_in_every_process() -> None:
     chosen = recorded(call(said(Role.USER, "Why?")), operation_id="5f2b8c", share=0.58)
     assert chosen is not None
     assert recorded(call(said(Role.USER, "Why?")), operation_id="5f2b8c", share=0.57) is None
+
+
+def test_a_shadow_call_is_recorded_where_the_call_it_copies_is() -> None:
+    made = call(said(Role.USER, "Why?"))
+    parents = [secrets.token_hex(8) for _ in range(40)]
+    of_parents = [recorded(made, operation_id=parent, share=0.5) is not None for parent in parents]
+    of_shadows = [
+        recorded(replace(made, shadow_of=ShadowOf(shadow="default/try", parent=parent)), share=0.5) is not None
+        for parent in parents
+    ]
+    assert of_shadows == of_parents
+    assert len(set(of_parents)) == 2
