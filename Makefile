@@ -36,7 +36,7 @@ system-deps: ## Install the PostgreSQL and Redis that tests start, from Debian's
 	  && $$as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; }
 
 lock: | $(UV) ## Resolve the dependencies anew into requirements.lock
-	$(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --group dev --all-extras --generate-hashes \
+	$(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --group dev --group sdk --all-extras --generate-hashes \
 	  --no-emit-package llmrouter-client --no-header --no-annotate -o requirements.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --group fuzz --generate-hashes \
 	  --no-header --no-annotate -o requirements-fuzz.lock
