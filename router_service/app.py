@@ -22,14 +22,15 @@ from router_service.config.configuration import Configuration
 from router_service.config.load import from_environment, load
 from router_service.config.problem import ConfigurationError, Problem
 from router_service.config.watch import ConfigurationHolder
+from router_service.edge.address import CannotServe, check_address
 from router_service.engine.complete import Engine, Runtime
 from router_service.engine.receipts import ReceiptStore
 from router_service.engine.run import Clock
 from router_service.engine.token import TokenSigner
 from router_service.providers.open import ProviderPool
 from router_service.routing.table import RoutingTable
-from router_service.rpc.address import CannotServe, check_address
 from router_service.rpc.admin_servicer import AdminServicer
+from router_service.rpc.authentication import Authentication
 from router_service.rpc.server import GrpcServer
 from router_service.rpc.servicer import RouterServicer
 from router_service.rpc.tracing import TracingInterceptor
@@ -125,7 +126,7 @@ class Application:
         self._telemetry.observe_connections(self._providers.connections)
         servicer = RouterServicer(
             self.engine,
-            identity_of=self._state.identify,
+            identity_of=Authentication(self._state.identify),
             accounts=self._state,
             idempotency=self._state.limits.idempotency,
         )

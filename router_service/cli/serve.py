@@ -16,7 +16,7 @@ from router_service.cli.ending import MISUSED, end
 from router_service.cli.options import ConfigFile
 from router_service.config.places import with_ledger
 from router_service.config.problem import ConfigurationError
-from router_service.rpc.address import CannotServe
+from router_service.edge.address import CannotServe
 from router_service.telemetry.logging import configure_logging
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")

@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 
 from router_service.config.configuration import TlsSettings
-from router_service.rpc.address import CannotServe
+from router_service.edge.address import CannotServe
 
 logger = logging.getLogger("llmrouter.rpc")
 
