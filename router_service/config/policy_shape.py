@@ -12,6 +12,7 @@ from router_service.config.identity_shape import IdentityShape
 from router_service.config.ledger_shape import LedgerShape
 from router_service.config.limits_shape import BudgetShape, LimitShape, RedisShape
 from router_service.config.quantity import Count, CountFromZero, Duration, NanoUsd, Timeout, refuse
+from router_service.config.server_shape import ServerShape
 from router_service.config.shape import (
     SOME_TEXTS_SCHEMA,
     DecisionTokensShape,
@@ -19,7 +20,6 @@ from router_service.config.shape import (
     ModelShape,
     ParametersShape,
     ProviderShape,
-    ServerShape,
     Shape,
     TelemetryShape,
     Texts,
