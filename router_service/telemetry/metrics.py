@@ -139,6 +139,8 @@ class Metrics:
         self._route_duration = histogram(semconv.METRIC_ROUTE_DURATION, "s", semconv.ROUTE_RULE)
         rpc = (semconv.RPC_SYSTEM, semconv.RPC_METHOD, semconv.RPC_STATUS, semconv.ERROR_TYPE)
         self._rpc_duration = histogram(semconv.METRIC_RPC_DURATION, "s", *rpc)
+        request = (semconv.HTTP_METHOD, semconv.HTTP_ROUTE, semconv.HTTP_STATUS, semconv.ERROR_TYPE)
+        self._http_duration = histogram(semconv.METRIC_HTTP_DURATION, "s", *request)
         self.loop_lag = histogram(semconv.METRIC_LOOP_LAG, "s")
         self.histograms = (
             self._token_usage,
@@ -147,6 +149,7 @@ class Metrics:
             self._output_chunk,
             self._route_duration,
             self._rpc_duration,
+            self._http_duration,
             self.loop_lag,
         )
 
@@ -237,6 +240,11 @@ class Metrics:
     def rpc_ended(self, method: str, status: str, error: str, duration: float) -> None:
         """Record an RPC of `duration` seconds; `error` is empty where `status` is not an error of the server."""
         self._rpc_duration.record(duration, "grpc", method, status, error)
+
+    def http_ended(self, method: str, route: str, status: str, error: str, duration: float) -> None:
+        """Record an HTTP request of `duration` seconds; `error` is empty where the server did not fail. `status` is
+        empty where nobody was left to be told one."""
+        self._http_duration.record(duration, method, route, status, error)
 
     def _observe_health(self, _: CallbackOptions) -> Iterable[Observation]:
         return [Observation(int(is_open), {semconv.DEPLOYMENT: name}) for name, is_open in self.health().items()]

@@ -39,6 +39,7 @@ from router_service.domain.call import Call
 from router_service.domain.event import Observer
 from router_service.telemetry import otlp, semconv
 from router_service.telemetry.export import BatchSink, DirectSink, Rarely
+from router_service.telemetry.exposition import Exposed
 from router_service.telemetry.histogram import show_histograms
 from router_service.telemetry.loop_lag import LoopLag
 from router_service.telemetry.metrics import Metrics
@@ -57,8 +58,9 @@ class Telemetry:
     """Traces, metrics and the audit record of one process.
 
     Spans go to `settings.otlp_endpoint` (or `OTEL_EXPORTER_OTLP_ENDPOINT`) and, at once and as objects, to
-    `span_exporter` if given; metrics likewise to the endpoint and `metric_reader`. Without any of them a call costs
-    next to nothing, and only its audit record is written. `features` are the configured ones: others share one label.
+    `span_exporter` if given; metrics likewise to the endpoint and `metric_reader`, and with `exposes_metrics` whoever
+    asks gets them from `exposition`. Without any of them a call costs next to nothing, and only its audit record is
+    written. `features` are the configured ones: others share one label.
     `now` is nanoseconds since the epoch.
     """
 
@@ -70,6 +72,7 @@ class Telemetry:
         features: Iterable[str] = (),
         span_exporter: SpanExporter | None = None,
         metric_reader: MetricReader | None = None,
+        exposes_metrics: bool = False,
         now: Callable[[], int] = time.time_ns,
     ) -> None:
         self._settings = settings
@@ -78,6 +81,7 @@ class Telemetry:
         self._otlp_exporters: list[otlp.SpanExporter | OTLPMetricExporter] = []
         self._sampler = TailSampler(self._hand_on, ratio=settings.sample_ratio, slow_seconds=settings.slow_seconds)
         resource = _resource(settings.service_name, version)
+        self._exposed = Exposed() if exposes_metrics else None
         self._meter_provider = self._metering(resource, metric_reader)
         self._metrics = self._make_metrics(features)
         if span_exporter is not None:
@@ -117,6 +121,21 @@ class Telemetry:
         """Record the duration of an RPC; `error` is empty where `status` is not the server's failure."""
         if self._metrics is not None:
             self._metrics.rpc_ended(method, status, error, seconds)
+
+    def observe_http(self, method: str, route: str, status: str, error: str, seconds: float) -> None:
+        """Record the duration of an HTTP request; `error` is empty where `status` is not the server's failure."""
+        if self._metrics is not None:
+            self._metrics.http_ended(method, route, status, error, seconds)
+
+    @property
+    def exposes_metrics(self) -> bool:
+        """Whether there is an `exposition`."""
+        return self._exposed is not None
+
+    async def exposition(self, accept: str) -> tuple[bytes, str]:
+        """All metrics in the Prometheus format that suits an Accept header, and its content type."""
+        assert self._exposed is not None
+        return await asyncio.to_thread(self._exposed.text, accept)
 
     def observe_health(self, health: Callable[[], Mapping[str, bool]]) -> None:
         """Export of each deployment id whether its circuit is open. `health` is called from another thread."""
@@ -168,6 +187,8 @@ class Telemetry:
     def _metering(self, resource: Resource, reader: MetricReader | None) -> MeterProvider:
         settings = self._settings
         readers: list[MetricReader] = [reader] if reader is not None else []
+        if self._exposed is not None:
+            readers.append(self._exposed.reader)
         if endpoint := _endpoint(settings, OTEL_EXPORTER_OTLP_METRICS_ENDPOINT):
             _quieten()
             exporter = OTLPMetricExporter(endpoint, _insecure(settings), headers=_headers(settings))
