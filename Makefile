@@ -8,10 +8,11 @@ UV_VERSION := 0.13.8
 BUF_VERSION := 1.75.0
 SYSTEM_PACKAGES := postgresql redis-server
 PYTHON ?= python3
+SDK_JS := tests/sdk/js
 STUBS := clients/python/llmrouter/v1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help install system-deps demo run test lint types gen check-gen bench eval-routing escalations chaos roll soak soak-short chaos-state fuzz lock buf clean
+.PHONY: help install system-deps demo run test lint types gen check-gen bench sdk-test eval-routing escalations chaos roll soak soak-short chaos-state fuzz lock buf clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +83,15 @@ check-gen: gen ## Fail if the committed stubs are stale
 
 bench: install ## Measure CPU per call beside a bare grpc.aio echo (about a minute)
 	$(BIN)/python -m benchmarks.bench
+
+sdk-test: install ## Run OpenAI's Python and JavaScript SDKs against a live router
+	@echo "Python SDK $$($(BIN)/python -c 'import openai; print(openai.__version__)'):"
+	@$(BIN)/pytest -n 0 -o addopts="--strict-markers" tests/sdk
+	@if command -v npm >/dev/null; then cd $(SDK_JS) && npm ci --silent --no-fund --no-audit \
+	  && echo "JavaScript SDK $$(node -p 'require("./node_modules/openai/package.json").version'):" \
+	  && node --test --test-reporter=spec; \
+	elif [ -n "$$CI" ]; then echo "OpenAI's JavaScript SDK needs npm (Node.js), which is missing here"; exit 1; \
+	else echo "skipped: OpenAI's JavaScript SDK needs npm (Node.js)"; fi
 
 eval-routing: install ## Measure classifiers, gates and thresholds on public results (minutes; DATA=folder, or FILE=own.jsonl)
 	$(BIN)/python -m benchmarks.routing $(if $(FILE),--data $(FILE),$(DATA))

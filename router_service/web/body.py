@@ -72,7 +72,7 @@ class FunctionBody(msgspec.Struct, frozen=True):
 
     name: str
     description: str | None = None
-    parameters: Raw | None = None
+    parameters: Raw = Raw()
     strict: bool | None = None
 
 
@@ -100,7 +100,7 @@ class SchemaBody(msgspec.Struct, frozen=True):
     """A JSON Schema that the answer must follow."""
 
     name: str
-    schema: Raw | None = None
+    schema: Raw = Raw()
     strict: bool | None = None
 
 

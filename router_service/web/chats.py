@@ -294,9 +294,9 @@ def _response_format(wanted: FormatBody, violations: Violations) -> ResponseForm
         case "json_schema" if wanted.json_schema is not None:
             path, schema = "response_format.json_schema", wanted.json_schema
             violations.function_name(f"{path}.name", schema.name)
-            if schema.schema is None:
-                violations.add(f"{path}.schema", "is missing")
             text = _json_object(f"{path}.schema", schema.schema, violations)
+            if not text:
+                violations.add(f"{path}.schema", "is missing")
             return JsonSchemaFormat(name=schema.name, schema_json=text, strict=schema.strict or False)
         case "json_schema":
             violations.add("response_format.json_schema", "is missing")
@@ -305,8 +305,9 @@ def _response_format(wanted: FormatBody, violations: Violations) -> ResponseForm
     return None
 
 
-def _json_object(path: str, raw: msgspec.Raw | None, violations: Violations) -> str:
-    text = "" if raw is None else bytes(raw).decode("utf-8", "replace")
+def _json_object(path: str, raw: msgspec.Raw, violations: Violations) -> str:
+    """A JSON Schema as it was given; empty where none was."""
+    text = bytes(raw).decode("utf-8", "replace")
     if not text or text == "null":
         return ""
     violations.json_object(path, text)
