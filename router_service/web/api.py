@@ -18,7 +18,7 @@ from router_service.edge.ports import Authenticate
 from router_service.edge.unexpected import log_unexpected
 from router_service.telemetry.setup import Telemetry
 from router_service.web.completions import ChatCompletions, Handler
-from router_service.web.errors import BadHttp, FailedCall, invalid, refusal
+from router_service.web.errors import BadHttp, FailedCall, refusal
 from router_service.web.exchange import CallerLeft, Exchange
 from router_service.web.names import Names
 from router_service.web.responses import encoded
@@ -110,8 +110,7 @@ class Api:
     async def _answer(self, exchange: Exchange, serve: Serve) -> None:
         exchange.closes = self._readiness.draining
         try:
-            if exchange.has_unfit_id:
-                raise invalid("x-request-id", "must be 1 to 128 printable ASCII characters")
+            exchange.check()
             await serve(exchange)
         except CallerLeft:
             pass

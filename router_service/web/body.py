@@ -126,6 +126,9 @@ class Body:
 
     def __init__(self, data: bytes, violations: Violations) -> None:
         try:
+            # What is not looked at here goes on as it is: no provider shall be the first to find that it is no text.
+            if not data.isascii():
+                data.decode()
             self._fields = _top.decode(data)
         except msgspec.ValidationError as error:
             raise invalid("body", "must be a JSON object") from error

@@ -12,13 +12,14 @@ from starlette.types import Receive, Scope, Send
 
 from router_service.edge.request_id import REQUEST_ID_KEY, is_request_id, new_request_id
 from router_service.identity.authenticator import Credentials
-from router_service.web.errors import BadHttp
+from router_service.web.errors import BadHttp, invalid
 
 ABORT, CERTIFICATE_URIS = "llmrouter.abort", "llmrouter.certificate_uris"
 """What `web.protocol` adds to a scope's extensions."""
 
 Headers = Sequence[tuple[str, str]]
 
+MAX_HEADER_BYTES = 16 * 1024
 _CREDENTIALS = ("authorization", "x-api-key")
 
 
@@ -42,7 +43,7 @@ class Exchange:
         }
         named = self.headers.get(REQUEST_ID_KEY, "")
         self.request_id = named if is_request_id(named) else new_request_id()
-        self.has_unfit_id = REQUEST_ID_KEY in self.headers and not is_request_id(named)
+        self._has_unfit_id = REQUEST_ID_KEY in self.headers and not is_request_id(named)
         self.status: int | None = None
         """What the caller was told; `None` before."""
         self.closes = False
@@ -50,6 +51,15 @@ class Exchange:
         self.broken = ""
         """Why the response ended early, where it did."""
         self._extensions: Mapping[str, Any] = scope.get("extensions") or {}
+
+    def check(self) -> None:
+        """Raise where headers are too large, or the caller's request id is unfit."""
+        scope = self.scope
+        size = len(scope["raw_path"]) + len(scope["query_string"])
+        if size + sum([len(name) + len(value) for name, value in scope["headers"]]) > MAX_HEADER_BYTES:
+            raise headers_too_large()
+        if self._has_unfit_id:
+            raise invalid(REQUEST_ID_KEY, "must be 1 to 128 printable ASCII characters")
 
     @property
     def method(self) -> str:
@@ -161,6 +171,11 @@ def _text(value: bytes) -> str:
         return value.decode()
     except UnicodeDecodeError:
         return value.decode("latin-1")
+
+
+def headers_too_large() -> BadHttp:
+    """The refusal of a request whose headers are."""
+    return BadHttp(431, f"The request's headers are larger than {MAX_HEADER_BYTES} bytes, which is all that is read.")
 
 
 def _too_long(most: int) -> BadHttp:

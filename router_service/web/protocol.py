@@ -12,10 +12,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from router_service.web.errors import BadHttp, refusal
-from router_service.web.exchange import ABORT, CERTIFICATE_URIS
+from router_service.web.exchange import ABORT, CERTIFICATE_URIS, MAX_HEADER_BYTES, headers_too_large
 from router_service.web.responses import encoded
 
-MAX_HEADER_BYTES = 16 * 1024
 # A connection that has not said a whole request's headers by then, in seconds, is closed.
 _HEADERS_TIMEOUT = 10.0
 
@@ -71,11 +70,7 @@ class Protocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP/1.1, in the API's own form."""
         too_large = len(self.conn.trailing_data[0]) > MAX_HEADER_BYTES
-        error = (
-            BadHttp(431, f"The request's headers are larger than {MAX_HEADER_BYTES} bytes.")
-            if too_large
-            else BadHttp(400, "The request is no valid HTTP/1.1.")
-        )
+        error = headers_too_large() if too_large else BadHttp(400, "The request is no valid HTTP/1.1.")
         if self.cycle is not None and not self.cycle.response_complete:
             # The response that is under way cannot be interrupted by another.
             self.transport.abort()

@@ -17,7 +17,8 @@ from router_service.config.configuration import HttpSettings
 from router_service.config.identity import IdentitySettings
 from router_service.edge.address import CannotServe, check_address, exposure
 from router_service.web.api import Api, Readiness
-from router_service.web.protocol import MAX_HEADER_BYTES, Protocol
+from router_service.web.exchange import MAX_HEADER_BYTES
+from router_service.web.protocol import Protocol
 from router_service.web.tls import CertificateFiles
 
 logger = logging.getLogger("llmrouter.web")
@@ -105,6 +106,8 @@ class HttpServer:
             lifespan="off",
             interface="asgi3",
             log_config=None,
+            # Whoever sends no HTTP is told so; the log of all others is ours.
+            log_level="error",
             access_log=False,
             proxy_headers=False,
             server_header=False,
