@@ -331,7 +331,10 @@ class RetryBudgetShape(Shape):
 class FileShape(Shape):
     """The router's configuration file."""
 
-    server: ServerShape = Field(default_factory=ServerShape, description="Where and how the gRPC server listens.")
+    server: ServerShape = Field(
+        default_factory=ServerShape,
+        description="Where and how the router listens: gRPC, and HTTP for OpenAI's clients.",
+    )
     telemetry: TelemetryShape = Field(
         default_factory=TelemetryShape, description="Where traces and metrics go, and which are kept."
     )

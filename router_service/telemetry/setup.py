@@ -40,7 +40,7 @@ from router_service.domain.event import Observer
 from router_service.telemetry import otlp, semconv
 from router_service.telemetry.export import BatchSink, DirectSink, Rarely
 from router_service.telemetry.exposition import Exposed
-from router_service.telemetry.histogram import show_histograms
+from router_service.telemetry.histogram import prefers_deltas, show_histograms
 from router_service.telemetry.loop_lag import LoopLag
 from router_service.telemetry.metrics import Metrics
 from router_service.telemetry.observer import AuditObserver, CallObserver, Failures
@@ -209,8 +209,12 @@ class Telemetry:
         meter = self._meter_provider.get_meter(semconv.SCOPE, schema_url=semconv.SCHEMA_URL)
         metrics = Metrics(meter, dropped_spans=self.dropped_spans, observer_failures=lambda: self._failures.count)
         metrics.features = frozenset(features)
-        for reader in self._readers:
+        # A histogram forgets what it has told as a delta, so that others would see parts.
+        wants_deltas = [reader for reader in self._readers if prefers_deltas(reader)]
+        for reader in wants_deltas or self._readers:
             show_histograms(reader, semconv.SCOPE, metrics.histograms)
+        if wants_deltas and self._exposed is not None:
+            logger.warning("OTLP prefers deltas, so that /metrics shows no histograms: they go to OTLP alone")
         return metrics
 
     def _make_tracing(self, resource: Resource, now: Callable[[], int]) -> Tracing:

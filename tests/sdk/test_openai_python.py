@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from decimal import Decimal
@@ -16,7 +17,9 @@ import pytest
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel
 
-from tests.sdk.sdk_router import NARROW_KEY, Sdk, sdk
+from tests.sdk.sdk_router import KEY, NARROW_KEY, Sdk, sdk
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 PROMPT: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Name three rivers of Europe."}]
 WEATHER: Any = {
@@ -434,3 +437,14 @@ async def test_embeddings_are_refused_once(live: Sdk) -> None:
         await live.client(max_retries=2).embeddings.create(model="auto", input="river")
     assert caught.value.status_code == 501
     assert "does not serve embeddings" in caught.value.message
+
+
+async def test_what_the_documentation_shows_is_what_runs(live: Sdk, capfd: pytest.CaptureFixture[str]) -> None:
+    shown = re.search(r"```python\n(.*?)```", (DOCS / "openai-edge.md").read_text(), re.DOTALL)
+    assert shown is not None
+    code = shown[1].replace("http://127.0.0.1:8080/v1", live.base_url).replace("rk_...", KEY)
+    await asyncio.to_thread(exec, code + "\nclient.close()\n", {})
+    text, cost = capfd.readouterr().out.rsplit(maxsplit=1)
+    assert text == live.asked[0].intended
+    assert float(cost) > 0
+    assert live.asked[0].model == "deepseek-chat"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-from opentelemetry.sdk.metrics.export import Histogram, InMemoryMetricReader, Sum
+import pytest
+from opentelemetry.sdk.metrics import Histogram as SdkHistogram
+from opentelemetry.sdk.metrics.export import AggregationTemporality, Histogram, InMemoryMetricReader, Sum
 
 from router_service.config.configuration import TelemetrySettings
 from router_service.telemetry import semconv
@@ -57,3 +59,16 @@ def types(text: bytes) -> dict[str, str]:
 def matches(family: str, name: str, unit: str) -> bool:
     stem = name.replace(".", "_")
     return family.removesuffix("_total") in {stem, *(f"{stem}_{suffix}" for suffix in ("seconds", "bytes", "USD"))}
+
+
+async def test_where_otlp_wants_deltas_no_part_of_a_histogram_is_shown(caplog: pytest.LogCaptureFixture) -> None:
+    reader = InMemoryMetricReader(preferred_temporality={SdkHistogram: AggregationTemporality.DELTA})
+    telemetry = Telemetry(TelemetrySettings(), metric_reader=reader, exposes_metrics=True)
+    telemetry.observe_http("GET", "/", "200", "", 0.1)
+    text, _ = await telemetry.exposition("")
+    assert b"http_server_request_duration" not in text
+    data = reader.get_metrics_data()
+    assert data is not None
+    assert "http.server.request.duration" in data.to_json()
+    assert "OTLP alone" in caplog.text
+    await telemetry.shutdown()
