@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from router_service.domain.call import Caller
+from router_service.domain.chat import Role
 from router_service.edge.violations import Violations
 
 MAX_MESSAGES = 512
@@ -32,6 +33,16 @@ def is_image_url(url: str) -> bool:
     """Whether a provider may be sent this URL of a picture. One with spaces or line breaks is no URL, whatever a
     lenient provider would make of it."""
     return len(url) <= MAX_URL and url.isprintable() and _HTTPS_URL.fullmatch(url) is not None
+
+
+def check_tool_call_id(path: str, role: Role, tool_call_id: str, violations: Violations) -> None:
+    """Report a message's `tool_call_id` that is missing, unfit or out of place; `path` is the message's."""
+    field = f"{path}.tool_call_id"
+    if role is not Role.TOOL:
+        violations.add(field, "belongs to tool messages only")
+    elif not tool_call_id:
+        violations.add(field, "must name the call that the tool message answers")
+    violations.identifier(field, tool_call_id, MAX_ID)
 
 
 def check_caller(caller: Caller, violations: Violations, where: str) -> None:

@@ -37,6 +37,7 @@ from router_service.edge.bounds import (
     MAX_TOOL_CALLS,
     MAX_TOOLS,
     MAX_URL,
+    check_tool_call_id,
     is_image_url,
 )
 from router_service.edge.violations import Violations
@@ -148,7 +149,7 @@ def _message(index: int, message: chat_pb2.Message, violations: Violations) -> M
     name = message.name
     reasoning = message.reasoning
     if tool_call_id or role is Role.TOOL:
-        _check_tool_call_id(path, role, tool_call_id, violations)
+        check_tool_call_id(path, role, tool_call_id, violations)
     if name:
         violations.identifier(f"{path}.name", name, MAX_ID)
     if role is not Role.ASSISTANT:
@@ -169,15 +170,6 @@ def _message(index: int, message: chat_pb2.Message, violations: Violations) -> M
 
 def _pieces(messages: Iterable[chat_pb2.Message]) -> int:
     return sum([len(message.parts) + len(message.tool_calls) + len(message.opaque) for message in messages])
-
-
-def _check_tool_call_id(path: str, role: Role, tool_call_id: str, violations: Violations) -> None:
-    field = f"{path}.tool_call_id"
-    if role is not Role.TOOL:
-        violations.add(field, "belongs to tool messages only")
-    elif not tool_call_id:
-        violations.add(field, "must name the call that the tool message answers")
-    violations.identifier(field, tool_call_id, MAX_ID)
 
 
 def _check_not_of_the_model(path: str, message: chat_pb2.Message, violations: Violations) -> None:

@@ -39,6 +39,7 @@ from router_service.edge.bounds import (
     MAX_TOOL_CALLS,
     MAX_TOOLS,
     MAX_URL,
+    check_tool_call_id,
     is_image_url,
 )
 from router_service.edge.violations import Violations
@@ -139,7 +140,7 @@ def _message(path: str, message: MessageBody, violations: Violations) -> Message
     if not parts and role is not Role.TOOL and not (calls or message.reasoning_content):
         violations.add(f"{path}.content", "must not be empty")
     if message.tool_call_id or role is Role.TOOL:
-        _check_tool_call_id(path, role, message.tool_call_id or "", violations)
+        check_tool_call_id(path, role, message.tool_call_id or "", violations)
     if message.name:
         violations.identifier(f"{path}.name", message.name, MAX_ID)
     if not violations.at_most(f"{path}.tool_calls", len(calls), MAX_TOOL_CALLS):
@@ -153,15 +154,6 @@ def _message(path: str, message: MessageBody, violations: Violations) -> Message
         reasoning=message.reasoning_content or "" if role is Role.ASSISTANT else "",
         opaque=_opaque(path, role, message, violations),
     )
-
-
-def _check_tool_call_id(path: str, role: Role, tool_call_id: str, violations: Violations) -> None:
-    field = f"{path}.tool_call_id"
-    if role is not Role.TOOL:
-        violations.add(field, "belongs to tool messages only")
-    elif not tool_call_id:
-        violations.add(field, "must name the call that the tool message answers")
-    violations.identifier(field, tool_call_id, MAX_ID)
 
 
 def _parts(path: str, role: Role, message: MessageBody, violations: Violations) -> tuple[Part, ...]:
