@@ -100,6 +100,8 @@ def chat_of(body: Body, violations: Violations) -> Chat:
     count = body.take("n", _whole)
     if count not in (None, 1):
         violations.add("n", "must be 1: the router gives one answer a call")
+    if body.take("logprobs", _truth) or body.take("top_logprobs", _whole):
+        violations.add("logprobs", "is not supported: the router's answers have no log-probabilities")
     parameters, effort = _parameters(body, violations)
     return Chat(
         messages=tuple([_message(f"messages[{index}]", one, violations) for index, one in enumerate(messages)]),
