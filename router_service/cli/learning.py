@@ -74,13 +74,14 @@ def calibrate(
 ) -> None:
     """Find the threshold that keeps a share of the strong model's quality, with a stated confidence."""
     from router_service.lab.outcomes import OutcomesError  # noqa: PLC0415 - not every command learns
-    from router_service.lab.train import as_setting, calibrated  # noqa: PLC0415
+    from router_service.lab.train import as_setting, calibrated, fitted  # noqa: PLC0415
     from router_service.routing.excerpt import excerpt  # noqa: PLC0415
 
     pair, judge = _pair(results, weak, strong), _classifier(classifier)
     said = [excerpt(prompt) for prompt in pair.prompts]
     try:
         found = calibrated(pair, judge.score, said, range(len(said)), keep=keep, confidence=confidence)
+        points = fitted(pair)
     except OutcomesError as error:
         end(f"{error}.")
     print(f"{len(said):,} labelled prompts of {pair.weak} and {pair.strong}, scored by {judge.name}")
@@ -88,6 +89,12 @@ def calibrate(
     setting = as_setting(found.threshold)
     below = "" if setting >= judge.moderate_from else f", moderate_from: {setting}"
     print(f"in the policy: classifier: {{use: {classifier}{below}, complex_from: {setting}}}")
+    if points:
+        print(
+            f"{len(pair.confidence):,} prompts say how sure {pair.weak} was; as a gate, whose score is then how often"
+        )
+        written = ", ".join(f"[{margin}, {share}]" for margin, share in points)
+        print(f"it is right: {{gate: confident, calibration: [{written}]}}")
 
 
 def _pair(results: Path, weak: str, strong: str) -> Pair:

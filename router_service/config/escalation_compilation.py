@@ -67,6 +67,9 @@ def _gate(shape: GateShape) -> Gate:
         at_most=shape.max,
         pattern=shape.pattern or "",
         schema_json="" if shape.schema_ is None else json.dumps(shape.schema_),
+        least_margin=shape.min_margin,
+        quantile=shape.quantile,
+        calibration=tuple((margin, score) for margin, score in shape.calibration or ()),
     )
 
 

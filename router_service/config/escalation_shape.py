@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validator
@@ -13,12 +14,16 @@ from router_service.config.shape import Shape, Texts
 from router_service.domain.quality import GateDelivery, GateKind, Unsatisfied
 
 Score = Annotated[float, Field(ge=0, le=1)]
+_Point = Annotated[list[Score], Field(min_length=2, max_length=2)]
 
 _OPTIONS: dict[str, frozenset[GateKind]] = {
     "min": frozenset({GateKind.LONG_ENOUGH, GateKind.NUMBER_OF_ANSWERS}),
     "max": frozenset({GateKind.NUMBER_OF_ANSWERS}),
     "pattern": frozenset({GateKind.REGEX}),
     "schema": frozenset({GateKind.JSON_SCHEMA}),
+    "min_margin": frozenset({GateKind.CONFIDENT}),
+    "quantile": frozenset({GateKind.CONFIDENT}),
+    "calibration": frozenset({GateKind.CONFIDENT}),
 }
 
 
@@ -56,6 +61,24 @@ class GateShape(Shape):
         default=None, alias="schema", description="Of json_schema: a JSON Schema. Default: the one the call asks for."
     )
 
+    min_margin: Score | None = Field(
+        default=None,
+        description="Of confident: by how much probability the token at `quantile` has to lead the next likely one. "
+        "0 to 1, default 0.1.",
+    )
+    quantile: Score | None = Field(
+        default=None,
+        description="Of confident: which of the answer's tokens is looked at, 0 the least sure one, 0.5 the median. "
+        "Default: 0.1.",
+    )
+    calibration: list[_Point] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=100,
+        description="Of confident: points [margin, score] in rising order, as `llmrouter calibrate` prints them; "
+        "between them the score is a straight line. Default: the margin is the score.",
+    )
+
     @model_validator(mode="after")
     def _options_of_its_kind(self) -> Self:
         given = self.model_dump(by_alias=True, exclude_none=True)
@@ -66,6 +89,9 @@ class GateShape(Shape):
             if self.pattern is None:
                 refuse("regex needs a pattern", 'Write for example {gate: regex, pattern: "^Ticket-[0-9]+"}')
             _check_pattern(self.pattern)
+        points = self.calibration or []
+        if any(left >= right or low > high for (left, low), (right, high) in itertools.pairwise(points)):
+            refuse("the calibration does not rise", "Write the margins in rising order, with no score below one before")
         if self.min is not None and self.max is not None and self.min > self.max:
             refuse("its minimum is above its maximum", "Swap the two")
         return self

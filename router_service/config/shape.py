@@ -11,6 +11,7 @@ from router_service.config.endpoint import BaseUrl, Headers, Metadata, Proxy, Ur
 from router_service.config.quantity import (
     NANO,
     Count,
+    CountFromZero,
     Duration,
     NanoUsd,
     Timeout,
@@ -147,6 +148,14 @@ class QuirksShape(Shape):
     )
     echoes_prefix: bool | None = Field(
         default=None, description="The provider repeats that beginning before it goes on: it is taken away."
+    )
+    logprobs_as_count: bool | None = Field(
+        default=None,
+        description="The request field `logprobs` is the number of alternatives at each token, and there is no "
+        "`top_logprobs`.",
+    )
+    most_top_logprobs: CountFromZero | None = Field(
+        default=None, description="The most alternatives at each token that the provider gives. Default: 20."
     )
 
 

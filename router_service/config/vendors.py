@@ -16,9 +16,9 @@ class Vendor:
 
     `base_url` may hold `{resource}` and is empty where only the operator knows it. `key_variables` are environment
     variables of the key, in order; `url_variable` and `models_variable` those of the base URL and of a comma-separated
-    list of models. `capabilities` hold for all models; `vision` and `reasoning` are patterns of lower-case model names
-    that can also do these. `region` is empty unless prompts are known to stay there. `cheap` and `strong` are models
-    for use without a file.
+    list of models. `capabilities` hold for all models; `vision`, `reasoning` and `logprobs` are patterns of lower-case
+    model names that can also do these. `region` is empty unless prompts are known to stay there. `cheap` and `strong`
+    are models for use without a file.
     """
 
     id: str
@@ -33,6 +33,7 @@ class Vendor:
     capabilities: frozenset[Capability] = frozenset()
     vision: tuple[str, ...] = ()
     reasoning: tuple[str, ...] = ()
+    logprobs: tuple[str, ...] = ()
     continues: tuple[str, ...] = ("*",)
     answers_anew: tuple[str, ...] = ()
     region: str = ""
@@ -46,6 +47,8 @@ class Vendor:
             found.add(Capability.VISION)
         if _any(self.reasoning, model):
             found.add(Capability.REASONING)
+        if _any(self.logprobs, model):
+            found.add(Capability.LOGPROBS)
         return frozenset(found)
 
     def prefills(self, model: str) -> bool:
@@ -68,6 +71,8 @@ _SAMPLING = frozenset({"temperature", "top_p", "frequency_penalty", "presence_pe
 
 _GPT_VISION = ("gpt-4o*", "gpt-4.1*", "gpt-4-turbo*", "gpt-5*", "gpt-6*", "o1", "o1-2*", "o3*", "o4*")
 _GPT_REASONING = ("gpt-5*", "gpt-6*", "o1*", "o3*", "o4*")
+# Those that think before they answer refuse to be asked.
+_GPT_LOGPROBS = ("gpt-3.5-turbo*", "gpt-4-turbo*", "gpt-4o", "gpt-4o-2*", "gpt-4o-mini", "gpt-4o-mini-2*", "gpt-4.1*")
 _OPEN_VISION = ("*-vl-*", "*-vl", "*vision*", "*llama-4*", "*gemma-3*", "*gemma3*", "*gemma-4*", "*pixtral*", "*llava*")
 # Claude 4.6 and all that came after answer 400 to a last message of the assistant.
 _CLAUDE_PREFILL = (
@@ -88,6 +93,7 @@ _ROWS = (
         capabilities=_SCHEMA,
         vision=_GPT_VISION,
         reasoning=_GPT_REASONING,
+        logprobs=_GPT_LOGPROBS,
         cheap=("gpt-6-luna",),
         strong=("gpt-6.1-sol",),
     ),
@@ -103,6 +109,7 @@ _ROWS = (
         capabilities=_SCHEMA,
         vision=_GPT_VISION,
         reasoning=_GPT_REASONING,
+        logprobs=_GPT_LOGPROBS,
     ),
     Vendor(
         id="anthropic",
@@ -188,10 +195,11 @@ _ROWS = (
         title="Together",
         base_url="https://api.together.xyz/v1",
         key_variables=("TOGETHER_API_KEY", "TOGETHERAI_API_KEY"),
-        quirks=_OLD_LIMIT,
+        quirks=replace(_OLD_LIMIT, logprobs_as_count=True),
         capabilities=_SCHEMA,
         vision=_OPEN_VISION,
         reasoning=_OPEN_REASONING,
+        logprobs=("*",),
         cheap=("Qwen/Qwen3.8-Flash",),
         strong=("moonshotai/Kimi-K3.1-Pro",),
     ),
@@ -200,10 +208,11 @@ _ROWS = (
         title="Fireworks",
         base_url="https://api.fireworks.ai/inference/v1",
         key_variables=("FIREWORKS_API_KEY",),
-        quirks=_OLD_LIMIT,
+        quirks=replace(_OLD_LIMIT, most_top_logprobs=5),
         capabilities=_SCHEMA,
         vision=_OPEN_VISION,
         reasoning=_OPEN_REASONING,
+        logprobs=("*",),
         cheap=("accounts/fireworks/models/deepseek-v4-flash",),
         strong=("accounts/fireworks/models/glm-5p3",),
     ),
@@ -241,6 +250,7 @@ _ROWS = (
         quirks=_OLD_LIMIT,
         capabilities=_JSON,
         reasoning=("deepseek-reasoner*", "deepseek-v4*"),
+        logprobs=("deepseek-chat*",),
         region="cn",
         cheap=("deepseek-v4-flash",),
         strong=("deepseek-v4-pro",),
@@ -374,6 +384,7 @@ _ROWS = (
         vision=_OPEN_VISION,
         reasoning=("gpt-oss*", "deepseek-r1*", "qwq*"),
         answers_anew=("gpt-oss*", "deepseek-r1*", "qwq*"),
+        logprobs=("*",),
         region="local",
         cheap=("llama3.2",),
     ),
@@ -389,6 +400,7 @@ _ROWS = (
         capabilities=_SCHEMA,
         vision=_OPEN_VISION,
         reasoning=_OPEN_REASONING,
+        logprobs=("*",),
         answers_anew=_OPEN_REASONING,
         region="local",
     ),

@@ -139,7 +139,10 @@ ResponseFormat = JsonObjectFormat | JsonSchemaFormat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameters:
-    """Sampling and length; `None` (and an empty `stop`) means not set."""
+    """Sampling and length; `None` (and an empty `stop`) means not set.
+
+    `top_logprobs`, from 0 to 20, asks for the log-probability of each token and of so many others in its place.
+    """
 
     max_output_tokens: int | None = None
     temperature: float | None = None
@@ -149,6 +152,7 @@ class Parameters:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     reasoning_effort: ReasoningEffort | None = None
+    top_logprobs: int | None = None
 
     def over(self, defaults: Parameters) -> Parameters:
         """These parameters, with what is unset taken from `defaults`. The token limit is never merged:
@@ -170,9 +174,11 @@ _UNSET = Parameters()
 RESERVED_FIELDS = frozenset(
     {"model", "messages", "stream", "stream_options", "n", "best_of"}
     | {"max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens", "max_gen_len"}
+    | {"logprobs", "top_logprobs"}
 )
 """The fields of a provider's request that are the router's alone, under every name providers have for them: what is
-asked, of whom, how it is answered, and what would let an answer cost more than was decided."""
+asked, of whom, how it is answered, what would let an answer cost more than was decided, and what not every provider
+takes or calls the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ class Capability(StrEnum):
     JSON_OBJECT = "json_object"
     JSON_SCHEMA = "json_schema"
     REASONING = "reasoning"
+    LOGPROBS = "logprobs"
 
 
 class Retention(StrEnum):

@@ -14,6 +14,7 @@ from router_service.domain.chat import FinishReason, Message
 from router_service.domain.decision import Decision
 from router_service.domain.deployment import Deployment
 from router_service.domain.error import RouterError
+from router_service.domain.logprob import Logprobs
 from router_service.domain.quality import Judgement
 from router_service.domain.receipt import Attempt, AttemptReason, Receipt
 
@@ -42,7 +43,8 @@ class ToolCallDelta:
     arguments_json: str = ""
 
 
-Delta = TextDelta | ReasoningDelta | ToolCallDelta
+Delta = TextDelta | ReasoningDelta | ToolCallDelta | Logprobs
+"""A piece of output. `Logprobs` never come alone: they belong to text beside or before them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ class GateKind(StrEnum):
     NUMBER_OF_ANSWERS = "number_of_answers"
     ARITHMETIC = "arithmetic"
     CODE_PARSES = "code_parses"
+    CONFIDENT = "confident"
 
 
 class GateDelivery(StrEnum):
@@ -60,7 +61,9 @@ class Gate:
 
     `weight` is its share in the combined score. A `required` one refuses the answer by itself. The rest is for the
     kinds it means something to: `at_least` and `at_most` are characters or answers, `pattern` is in RE2's syntax,
-    `schema_json` is a JSON Schema as JSON text, empty for the call's own.
+    `schema_json` is a JSON Schema as JSON text, empty for the call's own. `least_margin` is in probability, `quantile`
+    says at which token of an answer it is taken, counted from the least sure one, and `calibration` has points (margin,
+    score) between which the score is a straight line; empty makes the margin itself the score.
     """
 
     kind: GateKind
@@ -70,6 +73,9 @@ class Gate:
     at_most: int | None = None
     pattern: str = ""
     schema_json: str = ""
+    least_margin: float | None = None
+    quantile: float | None = None
+    calibration: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +117,11 @@ class Escalation:
     unsatisfied: Unsatisfied = Unsatisfied.ANSWER
     most: int = 2
     skip: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def weighs_margins(self) -> bool:
+        """Whether a gate looks at log-probabilities, so that providers have to be asked for them."""
+        return any(gate.kind is GateKind.CONFIDENT for gate in self.gates)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from enum import StrEnum
 from router_service.domain.chat import FinishReason, Message
 from router_service.domain.decision import Decision
 from router_service.domain.deployment import Deployment
+from router_service.domain.logprob import Logprobs
 from router_service.domain.money import Cost, CostStatus, Usage
 from router_service.domain.quality import Judgement, Quality
 
@@ -121,8 +122,9 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A verified, whole answer."""
+    """A verified, whole answer; `logprobs` are `None` where the caller asked for none, or its provider gave none."""
 
     message: Message
     finish_reason: FinishReason
     receipt: Receipt
+    logprobs: Logprobs | None = None

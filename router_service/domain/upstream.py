@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -9,6 +10,7 @@ from typing import Protocol
 from router_service.domain.chat import Chat, FinishReason, Message, Opaque, Parameters, Part, Role, TextPart, ToolCall
 from router_service.domain.deployment import Deployment
 from router_service.domain.event import Delta, ReasoningDelta, TextDelta, ToolCallDelta
+from router_service.domain.logprob import Logprobs, LogprobWish, TokenLogprob
 from router_service.domain.money import Usage
 
 # Of an answer that is told in one go, in characters.
@@ -22,7 +24,8 @@ class UpstreamRequest:
     `connect_timeout` and `read_timeout` are in seconds; the latter bounds silence on the socket.
     `headers` are added to the provider's own, such as a trace context where the operator wants it sent.
     `prefix` is the beginning of the answer, said by another attempt: the provider goes on from there and does not
-    repeat it. Only deployments that prefill are sent one.
+    repeat it. Only deployments that prefill are sent one. `logprobs` is what is asked of log-probabilities, `None` for
+    none; only deployments that give them are sent one.
     """
 
     attempt_id: str
@@ -34,6 +37,7 @@ class UpstreamRequest:
     read_timeout: float
     headers: Mapping[str, str] = field(default_factory=dict)
     prefix: str = ""
+    logprobs: LogprobWish | None = None
 
 
 @dataclass(slots=True)
@@ -59,7 +63,8 @@ class Reply:
     """What one attempt has received so far. The provider fills it; the engine reads it, also after a failure.
 
     `finish_reason` is set only by a verified finish. `usage` is the provider's last word. `dispatched` is true once
-    request bytes may have left: from then on the provider may bill. `rate_left` is what it still allows.
+    request bytes may have left: from then on the provider may bill. `rate_left` is what it still allows. `margins` are
+    for gates, by how much probability each token led; `None` where no gate asked or nothing was given.
     """
 
     dispatched: bool = False
@@ -72,6 +77,9 @@ class Reply:
     text_parts: list[str] = field(default_factory=list)
     reasoning_parts: list[str] = field(default_factory=list)
     tool_calls: dict[int, _ToolCallBuffer] = field(default_factory=dict)
+    tokens: list[TokenLogprob] = field(default_factory=list)
+    tokens_truncated: bool = False
+    margins: array[float] | None = None
 
     def add(self, deltas: Sequence[Delta]) -> None:
         """Append output to what was received."""
@@ -80,8 +88,11 @@ class Reply:
                 self.text_parts.append(delta.text)
             elif isinstance(delta, ReasoningDelta):
                 self.reasoning_parts.append(delta.text)
-            else:
+            elif isinstance(delta, ToolCallDelta):
                 self._add_tool_call(delta)
+            else:
+                self.tokens.extend(delta.tokens)
+                self.tokens_truncated = self.tokens_truncated or delta.truncated
 
     def clear(self) -> None:
         """Forget everything, for a request that is sent again because it was refused before it cost anything."""
@@ -116,8 +127,14 @@ class Reply:
         return [
             *(ReasoningDelta(thinking[at : at + _PIECE]) for at in range(0, len(thinking), _PIECE)),
             *(TextDelta(text[at : at + _PIECE]) for at in range(0, len(text), _PIECE)),
+            *(self.logprobs.pieces() if self.logprobs is not None else ()),
             *calls,
         ]
+
+    @property
+    def logprobs(self) -> Logprobs | None:
+        """Of what was received and the caller asked for; `None` where there are none."""
+        return Logprobs(tuple(self.tokens), self.tokens_truncated) if self.tokens else None
 
     def message(self) -> Message:
         """The assistant's message as received so far."""

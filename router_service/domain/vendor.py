@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from router_service.domain.logprob import MOST_TOP_LOGPROBS
+
 
 class Auth(StrEnum):
     """How the key travels."""
@@ -47,6 +49,8 @@ class Quirks:
     `unsupported` are request fields that the provider refuses and that are left out, `unsupported_by_reasoning` those
     that only its reasoning models refuse. `message_name` is false where messages must not have a `name`.
     `tool_call_id_length` is the exact number of letters and digits of a tool call's id, where only these are accepted.
+    `logprobs_as_count` asks for log-probabilities by the number of alternatives alone (Together), of which there are
+    `most_top_logprobs` at most.
     `prefill` is how an answer that another deployment began is continued, `echoes_prefix` says that such an answer
     repeats its beginning.
     """
@@ -66,3 +70,5 @@ class Quirks:
     tool_call_id_length: int | None = None
     prefill: Prefill = Prefill.NONE
     echoes_prefix: bool = False
+    logprobs_as_count: bool = False
+    most_top_logprobs: int = MOST_TOP_LOGPROBS

@@ -19,6 +19,7 @@ from router_service.engine.continuation import Continuation
 from router_service.engine.deadline import AttemptBudget, plan_attempt
 from router_service.engine.health import HealthBook
 from router_service.engine.hedge import Claim
+from router_service.engine.logprobs import logprob_wish
 from router_service.engine.run import Answered, CallRun
 from router_service.engine.taxonomy import TAXONOMY
 from router_service.engine.watchdog import Watchdog
@@ -196,6 +197,7 @@ class Attempts:
             read_timeout=max(run.deadline - progress.began, 0.0) + _BACKSTOP,
             headers=headers,
             prefix=progress.continuation.prefix if progress.continuation is not None else "",
+            logprobs=logprob_wish(run, candidate.deployment),
         )
 
     def _record(

@@ -29,6 +29,7 @@ from router_service.engine.attempts import Attempts
 from router_service.engine.ending import LEAST_TIME_FOR_AN_ATTEMPT, final_error
 from router_service.engine.health import HealthBook
 from router_service.engine.hedge import Claim, HedgePurse, Race
+from router_service.engine.logprobs import goes_without
 from router_service.engine.retry import RetryPlan
 from router_service.engine.retry_budget import RetryBudgets
 from router_service.engine.run import Answered, CallRun
@@ -144,7 +145,8 @@ class Chain:
             raise
 
     async def _make(self, candidate: Candidate, reason: AttemptReason, claim: Claim | None) -> Answered:
-        """One attempt; where it was to go on from another's output and the provider refuses that, one more anew."""
+        """One attempt; where the provider refuses to go on from another's output, or to say what only gates want to
+        know, one more without."""
         deployment = candidate.deployment
         prefix = self._prefix_for(deployment) or ""
         # A hedge stays in the queue until it has failed: it is no fallback of its own.
@@ -152,9 +154,12 @@ class Chain:
         try:
             return await self._attempts.make(self._run, candidate, reason, fallbacks_left, prefix=prefix, claim=claim)
         except UpstreamError as error:
-            if not prefix or error.fault is not UpstreamFault.BAD_REQUEST:
+            if error.fault is not UpstreamFault.BAD_REQUEST:
                 raise
-            self._refuse_prefill.add(deployment.id)
+            if prefix:
+                self._refuse_prefill.add(deployment.id)
+            elif not goes_without(self._run, deployment, error):
+                raise
             if self._prefix_for(deployment) is None or not self.attempts_left:
                 raise
         return await self._attempts.make(self._run, candidate, AttemptReason.RETRY, fallbacks_left, claim=claim)

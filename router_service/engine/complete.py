@@ -180,7 +180,12 @@ class Engine:
         await run.announce(finished)
         assert finished.message is not None
         assert finished.finish_reason is not None
-        return Answer(message=finished.message, finish_reason=finished.finish_reason, receipt=finished.receipt)
+        return Answer(
+            message=finished.message,
+            finish_reason=finished.finish_reason,
+            receipt=finished.receipt,
+            logprobs=run.logprobs_of(answered),
+        )
 
     def _begin(self, call: Call, runtime: Runtime, emit: Emit, book: Book) -> CallRun:
         deadline = call.deadline

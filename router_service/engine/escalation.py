@@ -81,6 +81,7 @@ class Escalator:
                 calls_tools=bool(answered.message.tool_calls),
                 language=language_of_answer(text, asked),
                 asked_language=asked,
+                margins=answered.reply.margins,
             ),
             attempt=answered.attempt.number,
             complexity=signals.complexity,

@@ -25,6 +25,7 @@ from router_service.domain.event import (
     Judged,
     Observer,
 )
+from router_service.domain.logprob import Logprobs
 from router_service.domain.money import Usage
 from router_service.domain.quality import Judgement, Quality
 from router_service.domain.receipt import Attempt, Receipt
@@ -57,7 +58,8 @@ class CallRun:
 
     `transcript` is what the caller of a stream sees. `attempts` are those that ended, in the order of their ends.
     `deadline` is on the monotonic clock. While it is `holding`, output is kept from the caller until gates have judged
-    it; `judgements` are theirs.
+    it; `judgements` are theirs. `refuse_logprobs` are the deployments, by id, that refused to be asked for
+    log-probabilities.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class CallRun:
         self.transcript = Transcript()
         self.judgements: list[Judgement] = []
         self.holding = False
+        self.refuse_logprobs: set[str] = set()
         self.first_output_at: float | None = None
         self.started_at = clock.wall()
         self._began = clock.monotonic()
@@ -195,6 +198,10 @@ class CallRun:
         if not answered.attempt.continues:
             return message
         return replace(message, parts=(TextPart(self.transcript.text),), reasoning=self.transcript.reasoning)
+
+    def logprobs_of(self, answered: Answered) -> Logprobs | None:
+        """Those of the whole answer; `None` where there are none, or the caller asked for none."""
+        return self.transcript.logprobs if answered.attempt.continues else answered.reply.logprobs
 
     def _answer_usage(self, answer: Attempt) -> Usage | None:
         """What the answer took: one prompt, and the output of every attempt that said a part of it."""

@@ -93,11 +93,16 @@ def may_fall_back(error: UpstreamError, *, on_content_filter: bool) -> bool:
     """Whether another candidate may be asked after `error`."""
     match TAXONOMY[error.fault].fallback:
         case Fallback.IF_DIALECT:
-            return error.code in _DIALECT_CODES
+            return refuses_a_field(error)
         case Fallback.BY_POLICY:
             return on_content_filter
         case _:
             return True
+
+
+def refuses_a_field(error: UpstreamError) -> bool:
+    """Whether the provider refused a field, or its value, that another provider accepts."""
+    return error.code in _DIALECT_CODES
 
 
 def needs_larger_context(error: UpstreamError) -> bool:

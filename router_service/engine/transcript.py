@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from router_service.domain.event import Delta, ReasoningDelta, TextDelta
+from router_service.domain.event import Delta, ReasoningDelta, TextDelta, ToolCallDelta
+from router_service.domain.logprob import Logprobs, TokenLogprob
 
 
 class Transcript:
@@ -13,7 +14,7 @@ class Transcript:
     `root` is the number of the attempt that began it, `None` while it is empty.
     """
 
-    __slots__ = ("_has_tool_calls", "_joined", "_reasoning", "_speakers", "_text", "root")
+    __slots__ = ("_has_tool_calls", "_joined", "_reasoning", "_speakers", "_text", "_tokens", "_truncated", "root")
 
     def __init__(self) -> None:
         self.clear()
@@ -25,6 +26,8 @@ class Transcript:
         self._joined: set[int] = set()
         self._text: list[str] = []
         self._reasoning: list[str] = []
+        self._tokens: list[TokenLogprob] = []
+        self._truncated = False
         self._has_tool_calls = False
 
     @property
@@ -41,6 +44,11 @@ class Transcript:
     def reasoning(self) -> str:
         """All visible thinking shown."""
         return "".join(self._reasoning)
+
+    @property
+    def logprobs(self) -> Logprobs | None:
+        """All log-probabilities shown; `None` where there were none."""
+        return Logprobs(tuple(self._tokens), self._truncated) if self._tokens else None
 
     @property
     def prefix(self) -> str:
@@ -72,5 +80,8 @@ class Transcript:
                 self._text.append(delta.text)
             elif isinstance(delta, ReasoningDelta):
                 self._reasoning.append(delta.text)
-            else:
+            elif isinstance(delta, ToolCallDelta):
                 self._has_tool_calls = True
+            else:
+                self._tokens.extend(delta.tokens)
+                self._truncated = self._truncated or delta.truncated

@@ -1,11 +1,13 @@
 """Prompts with what each model made of them: labelled results, as files hold them.
 
 JSONL, a line for each prompt:
-    {"prompt": "...", "outcomes": {"small": 0.4, "large": 1}, "responses": {"small": "..."}, "prices": {"small": 0.2}}
+    {"prompt": "...", "outcomes": {"small": 0.4, "large": 1}, "responses": {"small": "..."}, "prices": {"small": 0.2},
+     "confidence": {"small": 0.31}}
 CSV, with a header: `prompt`, then a column for each model (0.4, 1, true); a column `<model>_response` holds its answer.
 
 Outcomes are scores, more is better; `responses` and `prices` (USD per million tokens, or any unit that is the same for
-all) may be left out.
+all) may be left out, and so may `confidence`: the margin that the gate `confident` found, its score in the receipt as
+long as it has no calibration.
 """
 
 from __future__ import annotations
@@ -30,12 +32,13 @@ class OutcomesError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One prompt: the score of each model, and where known its answer and its price."""
+    """One prompt: the score of each model, and where known its answer, its price and how sure it was."""
 
     prompt: str
     outcomes: Mapping[str, float]
     responses: Mapping[str, str] = field(default_factory=dict)
     prices: Mapping[str, float] = field(default_factory=dict)
+    confidence: Mapping[str, float] = field(default_factory=dict)
 
 
 class _Line(msgspec.Struct):
@@ -43,6 +46,7 @@ class _Line(msgspec.Struct):
     outcomes: dict[str, float | bool]
     responses: dict[str, str] = {}
     prices: dict[str, float] = {}
+    confidence: dict[str, float] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +54,7 @@ class Pair:
     """The prompts that both a weak and a strong model answered.
 
     `cost_ratio` is the price of a weak call over that of a strong one. `answers` are the weak model's,
-    `None` where any is missing.
+    `None` where any is missing. `confidence` has (how sure it was, its score) for the prompts that say so.
     """
 
     weak: str
@@ -60,6 +64,7 @@ class Pair:
     strong_scores: list[float]
     answers: list[str] | None
     cost_ratio: float
+    confidence: list[tuple[float, float]] = field(default_factory=list)
 
     @property
     def gains(self) -> list[float]:
@@ -105,6 +110,7 @@ def paired(rows: Iterable[Outcome], weak: str = "", strong: str = "", *, price_r
         strong_scores=[row.outcomes[strong] for row in both],
         answers=told if len(told) == len(answers) else None,
         cost_ratio=prices[weak] / prices[strong] if prices[weak] and prices[strong] else price_ratio,
+        confidence=[(row.confidence[weak], row.outcomes[weak]) for row in both if weak in row.confidence],
     )
 
 
@@ -126,7 +132,13 @@ def _from_jsonl(path: Path) -> Iterator[Outcome]:
                     f'{path}:{number}: {exc}. Write {{"prompt": "...", "outcomes": {{"model": 1}}}}'
                 ) from exc
             outcomes = {model: float(score) for model, score in read.outcomes.items()}
-            yield Outcome(prompt=read.prompt, outcomes=outcomes, responses=read.responses, prices=read.prices)
+            yield Outcome(
+                prompt=read.prompt,
+                outcomes=outcomes,
+                responses=read.responses,
+                prices=read.prices,
+                confidence=read.confidence,
+            )
 
 
 def _from_csv(path: Path) -> Iterator[Outcome]:

@@ -10,6 +10,7 @@ from math import floor, inf
 from router_service.domain.classifier import LearnedWeights
 from router_service.lab.calibration import Threshold, calibrate
 from router_service.lab.curves import Curve, curve
+from router_service.lab.isotonic import isotonic
 from router_service.lab.learning import learn
 from router_service.lab.outcomes import OutcomesError, Pair
 from router_service.routing.excerpt import Excerpt, excerpt
@@ -93,6 +94,24 @@ def as_setting(threshold: float) -> float:
     if threshold in (inf, -inf):
         return 1.0 if threshold > 0 else 0.0
     return max(0.0, min(1.0, floor(threshold * 10_000) / 10_000))
+
+
+def fitted(pair: Pair) -> list[tuple[float, float]]:
+    """The calibration of the gate `confident` for the weak model: points (margin, share right), with four digits.
+
+    Empty where no prompt says how sure the model was. Raises `OutcomesError` where they are too few, or are no shares.
+    """
+    told = pair.confidence
+    if not told:
+        return []
+    if len(told) < _FEWEST:
+        raise OutcomesError(f"{len(told)} prompts with a confidence are too few; at least {_FEWEST} are needed")
+    if not all(0 <= number <= 1 for one in told for number in one):
+        raise OutcomesError("Confidence and the outcomes beside it have to be from 0 to 1")
+    points: dict[float, float] = {}
+    for margin, share in isotonic([one for one, _ in told], [score for _, score in told]):
+        points[round(margin, 4)] = round(share, 4)
+    return list(points.items())
 
 
 def _curve(scores: Sequence[float], gains: Sequence[float]) -> Curve | None:

@@ -17,12 +17,15 @@ from router_service.providers.chunks import (
     Chunk,
     ContentPart,
     Output,
+    ScoredChoice,
     decode_chunk,
     decode_damaged,
+    decode_scored_chunk,
     read_usage,
 )
 from router_service.providers.echo import LEAST_ECHO, PrefixEcho
 from router_service.providers.failure import stream_failure
+from router_service.providers.logprobs import LogprobReader
 from router_service.providers.opaque import OpaqueState, encode_opaque
 from router_service.providers.sse import ErrorEvent
 from router_service.providers.tool_calls import ToolCallBook
@@ -84,8 +87,12 @@ class AnswerReader:
         self._text_is_reasoning = False
         # `n` among the caller's extra fields brings several answers.
         self._index: object = None
+        # Once the answer's id and model are known, of most chunks only the text is left to read.
+        self._reads_text_alone = False
         may_echo = bool(request.prefix) and (echoes_prefix or len(request.prefix) >= LEAST_ECHO)
         self._echo = PrefixEcho(request.prefix) if may_echo else None
+        self._logprobs = LogprobReader(request.logprobs, reply) if request.logprobs is not None else None
+        self._decode = decode_chunk if request.logprobs is None else decode_scored_chunk
 
     @property
     def finished(self) -> bool:
@@ -96,9 +103,9 @@ class AnswerReader:
         """The output of a whole answer. Raises `UpstreamError` unless it is one, and finished."""
         try:
             try:
-                chunk = decode_chunk(body)
+                chunk = self._decode(body)
             except _UNDECODABLE:
-                chunk = decode_damaged(body)
+                chunk = decode_damaged(body, self._decode)
         except (msgspec.DecodeError, RecursionError) as error:
             raise self._unreadable(body) from error
         try:
@@ -112,7 +119,7 @@ class AnswerReader:
 
     def read_events(self, events: list[bytes]) -> bool:
         """Read the events of one piece of a stream; true once `[DONE]` was among them. Raises `UpstreamError`."""
-        named = self._named
+        text_alone, decode = self._reads_text_alone, self._decode
         event = b""
         try:
             for event in events:
@@ -124,15 +131,15 @@ class AnswerReader:
                 if event.isspace():
                     continue
                 try:
-                    chunk = decode_chunk(event)
+                    chunk = decode(event)
                 except _UNDECODABLE:
-                    chunk = decode_damaged(event)
-                if named and (text := chunk.text_alone) is not None:
+                    chunk = decode_damaged(event, decode)
+                if text_alone and (text := chunk.text_alone) is not None:
                     if text:
                         self._add_text(text, is_reasoning=False)
                 else:
                     self._read(chunk, event)
-                    named = self._named
+                    text_alone = self._reads_text_alone
         except (msgspec.DecodeError, RecursionError) as error:
             raise self._unreadable(event) from error
         return False
@@ -142,6 +149,8 @@ class AnswerReader:
         self._flush_text()
         deltas, self._deltas = self._deltas, []
         if deltas:
+            if self._logprobs is not None and (logprobs := self._logprobs.take()) is not None:
+                deltas.append(logprobs)
             self._reply.add(deltas)
         return deltas
 
@@ -155,11 +164,6 @@ class AnswerReader:
         raise UpstreamError(
             UpstreamFault.TRUNCATED, f"{self._provider} ended the answer without saying why: it may be cut off."
         )
-
-    @property
-    def _named(self) -> bool:
-        """Whether the answer's id and model are known."""
-        return bool(self._reply.response_id and self._reply.response_model)
 
     @property
     def _has_output(self) -> bool:
@@ -191,6 +195,7 @@ class AnswerReader:
             reply.response_id = str(chunk.id)[:_LONGEST_NAME]
         if not reply.response_model and isinstance(chunk.model, str):
             reply.response_model = chunk.model[:_LONGEST_NAME]
+        self._reads_text_alone = bool(reply.response_id and reply.response_model) and self._logprobs is None
         self._read_usage(chunk)
         if chunk.choices and self._index is None:
             self._index = 0 if self._has_output else _first_index(chunk.choices)
@@ -201,6 +206,8 @@ class AnswerReader:
                 output = choice.message
             if output is not None:
                 self._read_output(output)
+                if self._logprobs is not None and isinstance(choice, ScoredChoice):
+                    self._read_logprobs(self._logprobs, choice, output)
             if choice.finish_reason:
                 self._read_finish(choice)
 
@@ -231,6 +238,13 @@ class AnswerReader:
                 self._deltas.append(delta)
                 if call.extra_content is not NOTHING:
                     self._keep(call.extra_content, delta.index)
+
+    def _read_logprobs(self, reader: LogprobReader, choice: ScoredChoice, output: Output) -> None:
+        """Those of text: thinking has none, nor has what is not said because it repeats the prefix."""
+        text = output.content or output.refusal
+        thinks_only = not text and bool(output.reasoning_content or output.reasoning)
+        if not thinks_only and (self._echo is None or self._has_answer):
+            reader.read(choice.logprobs, text if isinstance(text, str) else "")
 
     def _read_part(self, part: ContentPart) -> None:
         if isinstance(part.thinking, str):

@@ -8,6 +8,7 @@ elsewhere must not lose an answer that is paid for. One type serves whole answer
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -28,6 +29,8 @@ _ESCAPE = re.compile(
     | \\.""",
     re.VERBOSE | re.DOTALL,
 )
+# What is no number in JSON, outside of texts. Texts match whole, closed or not, so that it is linear.
+_NO_NUMBER = re.compile(rb'(?P<text>"(?:[^"\\]++|\\.)*+(?:"|\\?\Z))|(?P<minus>-)?\b(?:NaN|Infinity)\b', re.DOTALL)
 
 
 class _Piece(Struct, gc=False):
@@ -160,17 +163,37 @@ class Chunk(_Piece):
         return _field(self.x_groq, "usage")
 
 
-decode_chunk = msgspec.json.Decoder(Chunk).decode
+class ScoredChoice(Choice):
+    """A choice with log-probabilities: apart, so that the many that carry none cost nothing."""
+
+    logprobs: Raw = NOTHING
 
 
-def decode_damaged(body: bytes) -> Chunk:
-    """The chunk in a body that could not be decoded, once characters that are none are replaced by U+FFFD.
+class ScoredChunk(Chunk):
+    """What comes where log-probabilities were asked for."""
+
+    choices: list[ScoredChoice] | None = None  # type: ignore[assignment]
+
+
+DecodeChunk = Callable[[bytes], Chunk]
+
+decode_chunk: DecodeChunk = msgspec.json.Decoder(Chunk).decode
+decode_scored_chunk: DecodeChunk = msgspec.json.Decoder(ScoredChunk).decode
+
+
+def decode_damaged(body: bytes, decode: DecodeChunk = decode_chunk) -> Chunk:
+    """The chunk in a body that could not be decoded, once characters that are none are replaced by U+FFFD, and numbers
+    that are none, such as NaN, by null.
 
     Some providers cut text between the halves of a surrogate pair, or in the middle of UTF-8. Raises
     `msgspec.DecodeError` or `RecursionError` where more is wrong.
     """
     text = body.decode("utf-8", "replace").encode()
-    return decode_chunk(_ESCAPE.sub(lambda match: rb"\ufffd" if match["half"] else match[0], text))
+    text = _ESCAPE.sub(lambda match: rb"\ufffd" if match["half"] else match[0], text)
+    if decode is decode_scored_chunk:
+        # Python's JSON writes them where a log-probability is none.
+        text = _NO_NUMBER.sub(lambda match: match["text"] or (b"-9999.0" if match["minus"] else b"null"), text)
+    return decode(text)
 
 
 def read_usage(report: object, earlier: Usage | None) -> Usage | None:

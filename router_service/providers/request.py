@@ -25,6 +25,7 @@ from router_service.domain.chat import (
 )
 from router_service.domain.deployment import Capability
 from router_service.domain.error import UpstreamError, UpstreamFault
+from router_service.domain.logprob import LogprobWish
 from router_service.domain.upstream import UpstreamRequest
 from router_service.domain.vendor import Prefill, Quirks
 from router_service.providers.opaque import opaque_from
@@ -63,6 +64,8 @@ def encode_request(request: UpstreamRequest, quirks: Quirks, *, stream: bool) ->
         body.update(_tool_choice(chat.tool_choice, quirks))
     if chat.response_format is not None:
         body["response_format"] = _response_format(chat.response_format)
+    if request.logprobs is not None:
+        body.update(_logprobs(request.logprobs, quirks))
     if quirks.unsupported:
         for name in quirks.unsupported:
             body.pop(name, None)
@@ -207,6 +210,14 @@ def _response_format(wanted: ResponseFormat) -> dict[str, Any]:
     if wanted.strict:
         schema["strict"] = True
     return {"type": "json_schema", "json_schema": schema}
+
+
+def _logprobs(wish: LogprobWish, quirks: Quirks) -> Mapping[str, Any]:
+    top = min(wish.top, quirks.most_top_logprobs)
+    if quirks.logprobs_as_count:
+        return {"logprobs": max(top, 1)}
+    # Some refuse one without the other, though 0 is the default.
+    return {"logprobs": True, "top_logprobs": top}
 
 
 def _json(text: str, what: str) -> Raw:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from router_service.domain.call import Call
 from router_service.domain.quality import Escalation, Gate, GateKind, Judgement, Verdict
 from router_service.quality.arithmetic import Arithmetic
+from router_service.quality.confidence import Confident
 from router_service.quality.counted import NumberOfAnswers
 from router_service.quality.formats import CodeParses, Json, JsonOfSchema, OfPattern
 from router_service.quality.given import GivenAnswer, Judge
@@ -28,6 +29,7 @@ _JUDGES: Mapping[GateKind, Callable[[Gate], Judge]] = {
     GateKind.NUMBER_OF_ANSWERS: NumberOfAnswers.of,
     GateKind.ARITHMETIC: lambda gate: Arithmetic(),
     GateKind.CODE_PARSES: lambda gate: CodeParses(),
+    GateKind.CONFIDENT: Confident.of,
 }
 # What a call of a tool is judged by: it has no words of its own.
 _OF_TOOL_CALLS = frozenset({GateKind.NOT_EMPTY, GateKind.NOT_TRUNCATED})

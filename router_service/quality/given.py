@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,13 +16,18 @@ _HEAD, _TAIL = 16_000, 4_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenAnswer:
-    """A verified answer. `language` and `asked_language` are lower-case primary tags, empty where undetermined."""
+    """A verified answer. `language` and `asked_language` are lower-case primary tags, empty where undetermined.
+
+    `margins` are by how much probability each of its tokens led the next likely one, from -1 to 1; `None` where nobody
+    says.
+    """
 
     text: str
     finish_reason: FinishReason
     calls_tools: bool = False
     language: str = ""
     asked_language: str = ""
+    margins: Sequence[float] | None = None
 
     @property
     def excerpt(self) -> str:

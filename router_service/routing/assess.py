@@ -75,4 +75,6 @@ def _needs(chat: Chat) -> frozenset[Capability]:
         needs.append(Capability.JSON_OBJECT)
     if chat.parameters.reasoning_effort not in (None, ReasoningEffort.NONE):
         needs.append(Capability.REASONING)
+    if chat.parameters.top_logprobs is not None:
+        needs.append(Capability.LOGPROBS)
     return frozenset(needs) if needs else _NO_NEEDS

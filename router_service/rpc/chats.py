@@ -25,6 +25,7 @@ from router_service.domain.chat import (
     ToolChoice,
     ToolMode,
 )
+from router_service.domain.logprob import MOST_TOP_LOGPROBS
 from router_service.edge.bounds import (
     IMAGE_TYPE,
     MAX_ID,
@@ -309,6 +310,12 @@ def _parameters(parameters: chat_pb2.Parameters, violations: Violations) -> Para
             violations.add("chat.parameters.stop", "must not hold an empty sequence")
     if parameters.reasoning_effort not in _EFFORTS:
         violations.add("chat.parameters.reasoning_effort", "is not an effort of this API")
+    top_logprobs: int | None = None
+    if parameters.logprobs or given("top_logprobs"):
+        top_logprobs = parameters.top_logprobs
+        violations.number("chat.parameters.top_logprobs", top_logprobs, 0, MOST_TOP_LOGPROBS)
+        if not parameters.logprobs:
+            violations.add("chat.parameters.top_logprobs", "needs chat.parameters.logprobs to be true")
     return Parameters(
         max_output_tokens=max_output_tokens,
         temperature=temperature,
@@ -318,6 +325,7 @@ def _parameters(parameters: chat_pb2.Parameters, violations: Violations) -> Para
         seed=parameters.seed if given("seed") else None,
         stop=stop,
         reasoning_effort=_EFFORTS.get(parameters.reasoning_effort),
+        top_logprobs=top_logprobs,
     )
 
 

@@ -59,6 +59,9 @@ def replayed(
         events.append(Event(reasoning_delta=stream_pb2.ReasoningDelta(attempt=number, text=message.reasoning)))
     if text := "".join(part.text for part in message.parts):
         events.append(Event(text_delta=stream_pb2.TextDelta(attempt=number, text=text)))
+    if response.HasField("logprobs"):
+        delta = stream_pb2.LogprobsDelta(attempt=number, logprobs=response.logprobs)
+        events.append(Event(logprobs_delta=delta))
     events += [Event(tool_call_delta=_tool_call(number, index, call)) for index, call in enumerate(message.tool_calls)]
     finished = stream_pb2.Finished(message=message, finish_reason=response.finish_reason, receipt=receipt)
     events.append(Event(finished=finished))

@@ -16,6 +16,7 @@ from router_service.domain.deployment import DeploymentStatus
 from router_service.domain.money import Cost, CostStatus, Usage
 from router_service.domain.quality import Judgement, Quality
 from router_service.rpc.chats import WIRE_FINISH_REASONS, message_to_wire
+from router_service.rpc.logprobs import fill_logprobs
 
 WIRE_ATTEMPT_REASONS = {
     reason: receipt_pb2.AttemptReason.Value(f"ATTEMPT_REASON_{reason.name}") for reason in receipts.AttemptReason
@@ -223,6 +224,8 @@ def complete_response(answer: receipts.Answer) -> router_service_pb2.CompleteRes
         message=message_to_wire(answer.message), finish_reason=WIRE_FINISH_REASONS[answer.finish_reason]
     )
     _fill_receipt(wire.receipt, answer.receipt)
+    if answer.logprobs is not None:
+        fill_logprobs(wire.logprobs, answer.logprobs)
     return wire
 
 
@@ -238,13 +241,16 @@ def delta_response(sequence: int, attempt: int, delta: events.Delta) -> router_s
         reasoning = wire.reasoning_delta
         reasoning.attempt = attempt
         reasoning.text = delta.text
-    else:
+    elif isinstance(delta, events.ToolCallDelta):
         call = wire.tool_call_delta
         call.attempt = attempt
         call.index = delta.index
         call.id = delta.id
         call.name = delta.name
         call.arguments_json = delta.arguments_json
+    else:
+        wire.logprobs_delta.attempt = attempt
+        fill_logprobs(wire.logprobs_delta.logprobs, delta)
     return wire
 
 

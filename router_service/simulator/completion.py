@@ -13,7 +13,8 @@ import msgspec
 
 from router_service.domain.money import Usage
 from router_service.simulator import prefill, tokens
-from router_service.simulator.answers import answer, thoughts
+from router_service.simulator.answers import answer, difficulty, thoughts
+from router_service.simulator.logprobs import Scored, scored, wanted
 from router_service.simulator.models import SimulatedModel
 from router_service.simulator.refusal import Refused
 from router_service.simulator.structured import instance
@@ -35,6 +36,7 @@ class Completion:
     """A planned answer. `reasoning` and `text` are in tokens; `usage` is for the whole of it.
 
     `prefix` is the beginning that the request gave and `text` goes on from; `echo` is sent before `text` at no charge.
+    `scores` are of each token of `text` where the request asks for log-probabilities, else `None`.
     """
 
     reasoning: tuple[str, ...]
@@ -44,6 +46,7 @@ class Completion:
     usage: Usage
     prefix: str = ""
     echo: str = ""
+    scores: tuple[Scored, ...] | None = None
 
     @property
     def output_tokens(self) -> int:
@@ -91,6 +94,7 @@ def complete(model: SimulatedModel, body: Mapping[str, Any], cache: PromptCache)
     begun, prefix = prefill.begun(model, messages, body)
     tools = body.get("tools") or []
     _check(model, messages, tools, body)
+    top = wanted(body, reasoning=model.reasoning, dialect=model.dialect)
     prompt_tokens = sum(map(tokens.count_message, messages)) + tokens.count_tools(tools)
     limit = _limit(body, model)
     if prompt_tokens + (limit or 0) > model.context_window:
@@ -112,7 +116,12 @@ def complete(model: SimulatedModel, body: Mapping[str, Any], cache: PromptCache)
     ceiling = min(limit or model.max_output_tokens, model.max_output_tokens)
     cached = cache.cached_tokens(model, messages)
     bounded = _bounded(reasoning, text, calls, ceiling=ceiling, prompt_tokens=prompt_tokens, cached=cached)
-    return replace(bounded, prefix=prefix, echo=prefix if model.dialect.echoes_prefix else "")
+    return replace(
+        bounded,
+        prefix=prefix,
+        echo=prefix if model.dialect.echoes_prefix else "",
+        scores=None if top is None else plan.scores(bounded.text, top),
+    )
 
 
 def echoed(completion: Completion) -> Completion:
@@ -164,6 +173,10 @@ class _Plan:
         for stop in (stops,) if isinstance(stops, str) else stops:
             said = said.partition(stop)[0] if stop else said
         return tuple(tokens.pieces(said))
+
+    def scores(self, text: Sequence[str], top: int) -> tuple[Scored, ...]:
+        margin = self._model.quality - 0.55 * difficulty(self._prompt)
+        return scored(text, margin=min(1.0, max(0.0, margin)), top=top, rng=self._rng)
 
     def calls(self, tools: Sequence[Any]) -> tuple[Called, ...]:
         functions = [tool["function"] for tool in tools if tool.get("type") == "function"]

@@ -28,6 +28,15 @@ class ToolIndex(StrEnum):
     MISSING = "missing"
 
 
+class LogprobShape(StrEnum):
+    """How log-probabilities are asked for and told."""
+
+    ENTRIES = "entries"
+    """By `logprobs: true` and `top_logprobs`; told token by token, with others in the place of each."""
+    LISTS = "lists"
+    """By a number in `logprobs`; told in lists side by side (Together)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """Differences from OpenAI's stream; the defaults are OpenAI's own.
@@ -62,6 +71,7 @@ class Dialect:
     prefill_refusal: str = ""
     echoes_prefix: bool = False
     refuses_trailing_space: bool = False
+    logprobs: LogprobShape = LogprobShape.ENTRIES
 
 
 OPENAI = Dialect(name="openai")
@@ -112,6 +122,8 @@ DIALECTS = {
             prefill_refusal="This model does not support assistant message prefill. The conversation must end with a"
             " user message.",
         ),
+        Dialect(name="together", usage=UsagePlace.FINISH_CHUNK, logprobs=LogprobShape.LISTS),
+        Dialect(name="groq", refused_fields=frozenset({"logprobs", "top_logprobs"})),
         Dialect(name="moonshot", prefill=Prefill.PARTIAL),
         Dialect(
             name="openrouter",

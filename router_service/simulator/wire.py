@@ -12,6 +12,7 @@ import msgspec
 from router_service.domain.money import Usage
 from router_service.simulator.completion import Called, Completion
 from router_service.simulator.dialects import Dialect, ToolIndex, UsagePlace
+from router_service.simulator.logprobs import report
 
 
 class Mark(Enum):
@@ -91,12 +92,13 @@ def body(completion: Completion, envelope: Envelope) -> dict[str, Any]:
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": "".join(call.arguments)}}
             for call in completion.calls
         ]
+    scores = {} if completion.scores is None else {"logprobs": report(completion.scores, dialect)}
     return {
         "id": envelope.id,
         "object": "chat.completion",
         "created": envelope.created,
         "model": envelope.model,
-        "choices": [{"index": 0, "message": message, "finish_reason": _finish(completion, dialect)}],
+        "choices": [{"index": 0, "message": message, "finish_reason": _finish(completion, dialect), **scores}],
         "usage": usage_fields(completion.usage, dialect),
     }
 
@@ -111,10 +113,14 @@ def events(completion: Completion, envelope: Envelope, *, include_usage: bool) -
         yield Event(envelope.chunk([], prompt_filter_results=filtered), Mark.OTHER)
     yield Event(envelope.chunk([_choice({"role": "assistant", "content": ""})]), Mark.OTHER)
     sent = 0
+    scores = None if completion.scores is None else iter(completion.scores)
     for number, (delta, size) in enumerate(_deltas(completion, dialect), 1):
         sent += size
+        said = _choice(delta)
+        if scores is not None:
+            said["logprobs"] = report([next(scores)], dialect) if size and "content" in delta else None
         comment = b": keep-alive\n\n" if dialect.comment_every and number % dialect.comment_every == 0 else b""
-        data = comment + envelope.chunk([_choice(delta)], **_running(completion, dialect, sent))
+        data = comment + envelope.chunk([said], **_running(completion, dialect, sent))
         yield Event(data, Mark.OUTPUT, size, dialect.usage is UsagePlace.EVERY_CHUNK)
     yield from _ending(completion, envelope, include_usage)
 

@@ -27,6 +27,7 @@ from router_service.domain.chat import (
     ToolChoice,
     ToolMode,
 )
+from router_service.domain.logprob import MOST_TOP_LOGPROBS
 from router_service.edge.bounds import (
     IMAGE_TYPE,
     MAX_ID,
@@ -100,8 +101,6 @@ def chat_of(body: Body, violations: Violations) -> Chat:
     count = body.take("n", _whole)
     if count not in (None, 1):
         violations.add("n", "must be 1: the router gives one answer a call")
-    if body.take("logprobs", _truth) or body.take("top_logprobs", _whole):
-        violations.add("logprobs", "is not supported: the router's answers have no log-probabilities")
     parameters, effort = _parameters(body, violations)
     return Chat(
         messages=tuple([_message(f"messages[{index}]", one, violations) for index, one in enumerate(messages)]),
@@ -331,8 +330,19 @@ def _parameters(body: Body, violations: Violations) -> tuple[Parameters, str]:
         seed=seed,
         stop=stops,
         reasoning_effort=_EFFORTS.get(effort),
+        top_logprobs=_top_logprobs(body, violations),
     )
     return parameters, "" if effort in _EFFORTS else effort
+
+
+def _top_logprobs(body: Body, violations: Violations) -> int | None:
+    """Of how many other tokens the log-probability is asked for; `None` where of none at all."""
+    wanted, top = body.take("logprobs", _truth), body.take("top_logprobs", _whole)
+    if top is not None:
+        violations.number("top_logprobs", top, 0, MOST_TOP_LOGPROBS)
+        if not wanted:
+            violations.add("top_logprobs", "needs logprobs to be true")
+    return (top or 0) if wanted else None
 
 
 def _within(body: Body, name: str, least: float, most: float, violations: Violations) -> float | None:

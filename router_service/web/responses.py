@@ -12,6 +12,7 @@ import msgspec
 
 from router_service.domain.chat import Message, TextPart
 from router_service.domain.receipt import Answer, Receipt
+from router_service.web.logprobs import logprobs_body
 from router_service.web.receipts import account, answer_usage
 
 _encoder = msgspec.json.Encoder()
@@ -46,7 +47,7 @@ def completion(answer: Answer) -> dict[str, Any]:
             {
                 "index": 0,
                 "message": message_body(answer.message),
-                "logprobs": None,
+                "logprobs": logprobs_body(answer.logprobs),
                 "finish_reason": answer.finish_reason.value,
             }
         ],

@@ -16,8 +16,10 @@ from router_service.domain.event import (
     TextDelta,
     ToolCallDelta,
 )
+from router_service.domain.logprob import Logprobs
 from router_service.domain.receipt import Receipt
 from router_service.edge.reader import Patience
+from router_service.web.logprobs import logprobs_body
 from router_service.web.receipts import account, answer_usage
 from router_service.web.responses import completion_id, encoded
 
@@ -57,6 +59,8 @@ class Chunks:
             said = b'{"content":' + encoded(delta.text) + b"}"
         elif isinstance(delta, ReasoningDelta):
             said = b'{"reasoning_content":' + encoded(delta.text) + b"}"
+        elif isinstance(delta, Logprobs):
+            return self.logprobs(logprobs_body(delta))
         else:
             function = {"name": delta.name, "arguments": delta.arguments_json}
             call: dict[str, Any] = {"index": delta.index, "id": delta.id, "type": "function", "function": function}
@@ -64,6 +68,11 @@ class Chunks:
                 call = {"index": delta.index, "function": {"arguments": delta.arguments_json}}
             said = encoded({"tool_calls": [call]})
         return self._open + said + self._close
+
+    def logprobs(self, told: Any) -> bytes:
+        """How likely the tokens before it were. Its text is empty, so that no reader takes it for something else."""
+        said = self._open + b'{"content":""},"logprobs":' + encoded(told)
+        return said + b',"finish_reason":null}]' + self._null_usage + b"}\n\n"
 
     def end(self, finish_reason: str, usage: Any, told: Mapping[str, Any]) -> bytes:
         """Why the answer ended, its usage where asked for, and our account of the call: in the last chunk there is."""
@@ -134,6 +143,8 @@ class EventWriter:
             said = self._chunks.first()
             if repeated:
                 said += b"".join(map(self._chunks.delta, _deltas(choice["message"])))
+                if choice["logprobs"] is not None:
+                    said += self._chunks.logprobs(choice["logprobs"])
         told = response["llmrouter"]
         if opaque := choice["message"].get("llmrouter_opaque"):
             told = {**told, "opaque": opaque}

@@ -9,6 +9,7 @@
     finish          stop (where left out), length, tool_calls or content_filter
     format          json, or a JSON Schema: what the call asks the provider for
     calls_tools     true where the answer calls a tool
+    margins         by how much probability each token led; left out where the provider says nothing
     want            passes or refuses; and `score`, `reason` where they matter
 """
 
@@ -68,6 +69,7 @@ def judged(kind: str, case: Case, answer: str) -> Verdict:
         calls_tools=case.get("calls_tools", False),
         language=language_of_answer(answer, asked),
         asked_language=asked,
+        margins=case.get("margins"),
     )
     judgement = Gates(compiled).judge(call, given, attempt=1, complexity="simple", deployment="a")
     return judgement.verdicts[0]

@@ -448,3 +448,19 @@ async def test_what_the_documentation_shows_is_what_runs(live: Sdk, capfd: pytes
     assert text == live.asked[0].intended
     assert float(cost) > 0
     assert live.asked[0].model == "deepseek-chat"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_log_probabilities_come_with_the_text(live: Sdk, streamed: bool) -> None:
+    completions = live.client().chat.completions
+    asking: dict[str, Any] = {"model": "auto", "messages": PROMPT, "logprobs": True, "top_logprobs": 2}
+    if streamed:
+        async with completions.stream(**asking) as stream:
+            answer: Any = await stream.get_final_completion()
+    else:
+        answer = await completions.create(**asking)
+    [choice] = answer.choices
+    assert "".join(token.token for token in choice.logprobs.content) == choice.message.content
+    assert all(token.logprob <= 0 and len(token.top_logprobs) == 2 for token in choice.logprobs.content)
+    plain = await completions.create(model="auto", messages=PROMPT)
+    assert plain.choices[0].logprobs is None

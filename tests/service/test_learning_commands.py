@@ -50,6 +50,22 @@ def test_a_policy_names_what_was_trained_and_explain_shows_why(policy: Path) -> 
     assert "1. small" in easy.output
 
 
+def test_what_calibrate_prints_of_confidence_is_a_gate_of_the_policy(tmp_path: Path) -> None:
+    labels = tmp_path / "labels.jsonl"
+    with labels.open("w") as file:
+        for number, line in enumerate(SYNTHETIC.read_text().splitlines()):
+            sure = {"confidence": {"small": number % 100 / 100}}
+            file.write(json.dumps({**json.loads(line), **sure}) + "\n")
+    found = run("calibrate", labels, "--classifier", "heuristic", "--keep", 0.8, "--weak", "small", "--strong", "large")
+    assert found.exit_code == 0, found.output
+    gate = found.output.strip().rpartition("right: ")[2]
+    assert gate.startswith("{gate: confident, calibration: [[")
+    file = tmp_path / "router.yaml"
+    file.write_text(POLICY.format(classifier="heuristic") + f"    escalate: {{gates: [{gate}], threshold: 0.8}}\n")
+    checked = run("check", file)
+    assert checked.exit_code == 0, checked.output
+
+
 def test_what_calibrate_prints_is_a_setting_of_the_policy(tmp_path: Path) -> None:
     found = run("calibrate", SYNTHETIC, "--classifier", "heuristic", "--keep", 0.8)
     assert found.exit_code == 0, found.output

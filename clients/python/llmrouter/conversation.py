@@ -44,6 +44,8 @@ _PARAMETERS = (
     "presence_penalty",
     "seed",
     "stop",
+    "logprobs",
+    "top_logprobs",
 )
 
 

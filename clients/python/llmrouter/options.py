@@ -28,7 +28,8 @@ class RouteOptions(CallOptions, total=False):
 
     `model` or `deployment` overrides the policy's candidates. `latency_target` is seconds to the first token;
     `max_cost_nano_usd` bounds one attempt. `tools`, `tool_choice` and `response_format` take the API's messages or
-    OpenAI's shapes; `response_format` also takes "text" and "json_object". `extra` is merged into the provider's
+    OpenAI's shapes; `response_format` also takes "text" and "json_object". `logprobs` asks for the log-probability of
+    each token, `top_logprobs` for those of up to 20 others in its place. `extra` is merged into the provider's
     request as it is. `request_id` finds the receipt again and is generated where absent.
     """
 
@@ -57,6 +58,8 @@ class RouteOptions(CallOptions, total=False):
     seed: int | None
     stop: str | Sequence[str] | None
     reasoning_effort: str | None
+    logprobs: bool | None
+    top_logprobs: int | None
 
     tools: Sequence[Tool | Mapping[str, Any]] | None
     tool_choice: ToolChoice | Mapping[str, Any] | str | None

@@ -52,6 +52,7 @@ def test_the_long_form_says_everything(tmp_path: Path) -> None:
         - {gate: json_schema, schema: {type: object}, required: true}
         - {gate: number_of_answers, min: 1, max: 2}
         - {gate: regex, pattern: "^[A-Z]+$"}
+        - {gate: confident, min_margin: 0.2, quantile: 0, calibration: [[0, 0.5], [0.4, 0.9]]}
       threshold: {least: 0.5, complexity: {complex: 0.8}, tier: {Pro: 0.9}, model: {gpt-4o-mini: 0.7}}
       streams: optimistic
       unsatisfied: fail
@@ -65,6 +66,7 @@ def test_the_long_form_says_everything(tmp_path: Path) -> None:
             Gate(kind=GateKind.JSON_SCHEMA, schema_json='{"type": "object"}', required=True),
             Gate(kind=GateKind.NUMBER_OF_ANSWERS, at_least=1, at_most=2),
             Gate(kind=GateKind.REGEX, pattern="^[A-Z]+$"),
+            Gate(kind=GateKind.CONFIDENT, least_margin=0.2, quantile=0.0, calibration=((0.0, 0.5), (0.4, 0.9))),
         ),
         threshold=Threshold(
             least=0.5, by_complexity={"complex": 0.8}, by_tier={"pro": 0.9}, by_deployment={"weak": 0.7}
@@ -101,6 +103,18 @@ def test_a_rule_without_gates_is_not_judged(tmp_path: Path) -> None:
         ("gates: [{gate: regex}]", "gates[0]", "regex needs a pattern"),
         ("gates: [{gate: regex, pattern: '(?=a)b'}]", "gates[0]", "the pattern is not in RE2's syntax"),
         ("gates: [{gate: number_of_answers, min: 3, max: 2}]", "gates[0]", "its minimum is above its maximum"),
+        ("gates: [{gate: not_empty, min_margin: 0.3}]", "gates[0]", "not_empty has no min_margin"),
+        ("gates: [{gate: confident, min_margin: 2}]", "gates[0].min_margin", "should be less than or equal to 1"),
+        (
+            "gates: [{gate: confident, calibration: [[0.1, 0.9], [0.2, 0.8]]}]",
+            "gates[0]",
+            "the calibration does not rise",
+        ),
+        (
+            "gates: [{gate: confident, calibration: [[0.2, 0.1], [0.2, 0.8]]}]",
+            "gates[0]",
+            "the calibration does not rise",
+        ),
         ("gates: [{gate: not_empty, wieght: 2}]", "gates[0].wieght", "unknown key"),
         ("gates: [not_empty], to: [gpt-5]", "to[0]", "there is no model or deployment gpt-5"),
         ("gates: [not_empty], threshold: 1.5", "threshold", "should be less than or equal to 1"),

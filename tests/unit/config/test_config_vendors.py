@@ -36,6 +36,29 @@ def test_no_two_vendors_share_a_variable() -> None:
     assert len(names) == len(set(names))
 
 
+@pytest.mark.parametrize(
+    ("vendor", "model", "gives"),
+    [
+        ("openai", "gpt-4o-mini", True),
+        ("openai", "gpt-4.1-nano", True),
+        ("openai", "gpt-4o-search-preview", False),
+        ("openai", "o3-mini", False),
+        ("openai", "gpt-6-luna", False),
+        ("azure", "gpt-4o", True),
+        ("deepseek", "deepseek-chat", True),
+        ("deepseek", "deepseek-reasoner", False),
+        ("together", "Qwen/Qwen3.8-Flash", True),
+        ("vllm", "anything", True),
+        ("ollama", "llama3.2", True),
+        ("groq", "openai/gpt-oss-20b", False),
+        ("mistral", "mistral-large-4", False),
+        ("custom", "anything", False),
+    ],
+)
+def test_only_models_known_to_give_log_probabilities_are_said_to(vendor: str, model: str, gives: bool) -> None:
+    assert (Capability.LOGPROBS in VENDORS[vendor].capabilities_of(model)) is gives
+
+
 def test_known_differences_from_openai_are_data() -> None:
     mistral, azure, spark = VENDORS["mistral"].quirks, VENDORS["azure"].quirks, VENDORS["spark"].quirks
     assert (mistral.max_tokens_field, mistral.seed_field, mistral.required_tool_choice, mistral.stream_usage) == (

@@ -52,6 +52,15 @@ def test_a_pair_needs_two_models_that_are_there() -> None:
         paired([Outcome(prompt="p", outcomes={"a": 1.0})])
 
 
+def test_confidence_is_that_of_the_weak_model_where_it_is_told(tmp_path: Path) -> None:
+    lines = tmp_path / "a.jsonl"
+    lines.write_text(
+        '{"prompt": "p", "outcomes": {"s": 0, "l": 1}, "confidence": {"s": 0.25, "l": 0.9}}\n'
+        '{"prompt": "q", "outcomes": {"s": 1, "l": 1}}\n'
+    )
+    assert paired(read_outcomes(lines)).confidence == [(0.25, 0.0)]
+
+
 def test_answers_count_only_where_every_prompt_has_one() -> None:
     both = [Outcome(prompt="p", outcomes={"a": 0.0, "b": 1.0}, responses={"a": "x"}) for _ in range(2)]
     assert paired(both).answers == ["x", "x"]

@@ -114,6 +114,11 @@ HELLO = user("Hello")
             set(),
             id="no reasoning",
         ),
+        pytest.param(
+            Chat(messages=(HELLO,), parameters=Parameters(top_logprobs=0)),
+            {Capability.LOGPROBS},
+            id="log-probabilities",
+        ),
     ],
 )
 def test_needs_follow_from_the_request(chat: Chat, needs: set[Capability]) -> None:

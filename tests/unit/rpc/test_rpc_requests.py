@@ -147,7 +147,12 @@ def test_a_conversation_with_tools_pictures_and_state_is_converted_whole() -> No
             json_schema=chat_pb2.ResponseFormat.JsonSchema(name="s", schema_json="{}", strict=True)
         ),
         parameters=chat_pb2.Parameters(
-            max_output_tokens=9, top_p=1.0, stop=["END"], reasoning_effort=chat_pb2.REASONING_EFFORT_LOW
+            max_output_tokens=9,
+            top_p=1.0,
+            stop=["END"],
+            reasoning_effort=chat_pb2.REASONING_EFFORT_LOW,
+            logprobs=True,
+            top_logprobs=20,
         ),
         extra_json='{"top_k": 5}',
     )
@@ -174,7 +179,9 @@ def test_a_conversation_with_tools_pictures_and_state_is_converted_whole() -> No
         tools=(Tool(name="look", description="d", parameters_json='{"type":"object"}', strict=True),),
         tool_choice=ToolChoice(function="look", disable_parallel=True),
         response_format=JsonSchemaFormat(name="s", schema_json="{}", strict=True),
-        parameters=Parameters(max_output_tokens=9, top_p=1.0, stop=("END",), reasoning_effort=ReasoningEffort.LOW),
+        parameters=Parameters(
+            max_output_tokens=9, top_p=1.0, stop=("END",), reasoning_effort=ReasoningEffort.LOW, top_logprobs=20
+        ),
         extra_json='{"top_k": 5}',
     )
     assert [message_to_wire(message) for message in converted(chat).messages] == list(chat.messages)
@@ -327,6 +334,10 @@ IMAGE = "chat.messages[0].parts[0].image"
         (a_chat(parameters=chat_pb2.Parameters(stop=["a"] * 5)), "chat.parameters.stop"),
         (a_chat(parameters=chat_pb2.Parameters(stop=[""])), "chat.parameters.stop"),
         (a_chat(parameters=chat_pb2.Parameters(reasoning_effort=42)), "chat.parameters.reasoning_effort"),
+        (a_chat(parameters=chat_pb2.Parameters(logprobs=True, top_logprobs=21)), "chat.parameters.top_logprobs"),
+        (a_chat(parameters=chat_pb2.Parameters(logprobs=True, top_logprobs=-1)), "chat.parameters.top_logprobs"),
+        (a_chat(parameters=chat_pb2.Parameters(top_logprobs=0)), "chat.parameters.top_logprobs"),
+        (a_chat(extra_json='{"logprobs": true}'), "chat.extra_json"),
         (a_chat(extra_json="nonsense"), "chat.extra_json"),
         (a_chat(extra_json='{"a": 01}'), "chat.extra_json"),
         (a_chat(extra_json='["a"]'), "chat.extra_json"),

@@ -14,7 +14,8 @@ from llmrouter.v1 import chat_pb2, decision_pb2, receipt_pb2
 from router_service.domain.chat import FinishReason, Role
 from router_service.domain.decision import RejectionReason
 from router_service.domain.deployment import DeploymentStatus
-from router_service.domain.event import AttemptStarted, ReasoningDelta, TextDelta, ToolCallDelta
+from router_service.domain.event import AttemptStarted, Delta, ReasoningDelta, TextDelta, ToolCallDelta
+from router_service.domain.logprob import Logprobs, TokenLogprob, TopLogprob
 from router_service.domain.money import CostStatus
 from router_service.domain.receipt import AttemptOutcome, AttemptReason
 from router_service.rpc import responses
@@ -175,11 +176,35 @@ def test_a_call_nobody_answered_names_no_deployment_and_the_first_limit() -> Non
             ToolCallDelta(index=1, id="t", name="n", arguments_json="{"),
             {"tool_call_delta": {"attempt": 2, "index": 1, "id": "t", "name": "n", "arguments_json": "{"}},
         ),
+        (
+            Logprobs(
+                (
+                    TokenLogprob("a", -0.5, b"\xf0", (TopLogprob("b", 0.0), TopLogprob("c", None))),
+                    TokenLogprob("d", None),
+                ),
+                truncated=True,
+            ),
+            {
+                "logprobs_delta": {
+                    "attempt": 2,
+                    "logprobs": {
+                        "tokens": [
+                            {
+                                "token": "a",
+                                "logprob": -0.5,
+                                "token_bytes": "8A==",
+                                "top_logprobs": [{"token": "b", "logprob": 0.0}, {"token": "c"}],
+                            },
+                            {"token": "d"},
+                        ],
+                        "truncated": True,
+                    },
+                }
+            },
+        ),
     ],
 )
-def test_a_delta_carries_its_attempt_and_sequence(
-    delta: TextDelta | ReasoningDelta | ToolCallDelta, want: dict[str, object]
-) -> None:
+def test_a_delta_carries_its_attempt_and_sequence(delta: Delta, want: dict[str, object]) -> None:
     assert plain(responses.delta_response(7, 2, delta)) == {"sequence": "7", **want}
 
 

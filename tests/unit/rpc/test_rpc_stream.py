@@ -24,6 +24,7 @@ from router_service.domain.event import (
     TextDelta,
     ToolCallDelta,
 )
+from router_service.domain.logprob import Logprobs, TokenLogprob
 from router_service.domain.receipt import AttemptReason
 from router_service.edge.reader import CallRecord
 from router_service.rpc.stream import EventWriter
@@ -143,6 +144,7 @@ async def test_an_attempt_that_said_nothing_is_not_taken_back() -> None:
 deltas = st.one_of(
     st.builds(TextDelta, st.text()),
     st.builds(ReasoningDelta, st.text()),
+    st.just(Logprobs((TokenLogprob("a", -0.5),))),
     st.builds(ToolCallDelta, index=st.integers(0, 3), arguments_json=st.text()),
 )
 attempts = st.lists(st.lists(st.lists(deltas, min_size=1, max_size=3), max_size=3), min_size=1, max_size=4)

@@ -153,3 +153,63 @@ def test_every_dialect_streams_the_same_answer_that_it_sends_whole(name: str, to
     assert bool(finish) == dialect.sends_finish_reason
     assert any(event.usage for event in streamed) == (name != "none")
     assert (streamed[-1].mark is Mark.DONE) == dialect.sends_done
+
+
+def test_log_probabilities_come_when_asked_for_and_cover_the_text() -> None:
+    assert ask("Explain how tides work").scores is None
+    completion = ask("Explain how tides work", logprobs=True, top_logprobs=3)
+    assert completion.scores is not None
+    assert tuple(score.token for score in completion.scores) == completion.text
+    for score in completion.scores:
+        assert len(score.top) == 3
+        assert score.logprob == dict(score.top)[score.token] < 0
+        assert [one for _, one in score.top] == sorted((one for _, one in score.top), reverse=True)
+
+
+def test_asking_for_log_probabilities_changes_no_answer() -> None:
+    assert ask("Explain how tides work", logprobs=True).text == ask("Explain how tides work").text
+
+
+def test_a_better_model_is_surer() -> None:
+    def least(quality: float) -> float:
+        model = SimulatedModel(name="m", quality=quality)
+        scores = ask("Explain how tides work", model, logprobs=True).scores
+        assert scores
+        return min(score.logprob for score in scores)
+
+    assert least(0.2) < least(0.6) < least(1.0)
+
+
+@pytest.mark.parametrize(
+    ("model", "fields"),
+    [
+        (PLAIN, {"logprobs": 2}),
+        (PLAIN, {"top_logprobs": 2}),
+        (PLAIN, {"logprobs": True, "top_logprobs": 21}),
+        (SimulatedModel(name="thinker", reasoning=True), {"logprobs": True}),
+        (SimulatedModel(name="g", dialect=DIALECTS["groq"]), {"logprobs": True}),
+        (SimulatedModel(name="t", dialect=DIALECTS["together"]), {"logprobs": True}),
+    ],
+)
+def test_a_model_refuses_to_be_asked_in_another_way(model: SimulatedModel, fields: dict[str, Any]) -> None:
+    with pytest.raises(Refused):
+        ask("Explain how tides work", model, **fields)
+
+
+@pytest.mark.parametrize("name", ["openai", "together"])
+def test_a_stream_has_the_log_probabilities_of_a_whole_answer(name: str) -> None:
+    dialect = DIALECTS[name]
+    model = SimulatedModel(name="m", quality=0.9, dialect=dialect)
+    fields = {"logprobs": 2} if name == "together" else {"logprobs": True, "top_logprobs": 2}
+    completion = ask("Explain how tides work", model, **fields)
+    envelope = Envelope(id="1", model="m", created=1, dialect=dialect)
+    lists: dict[str, list[Any]] = {}
+    for event in events(completion, envelope, include_usage=True):
+        if event.tokens:
+            (choice,) = json.loads(event.data.removeprefix(b"data: "))["choices"]
+            for key, value in choice["logprobs"].items():
+                lists.setdefault(key, []).extend(value or [])
+    (whole,) = body(completion, envelope)["choices"]
+    assert {key: value for key, value in lists.items() if value} == {
+        key: value for key, value in json.loads(json.dumps(whole["logprobs"])).items() if value
+    }

@@ -157,7 +157,8 @@ def test_what_the_router_does_not_know_goes_to_the_provider() -> None:
     ("body", "field"),
     [
         ({"n": 2}, "n"),
-        ({"logprobs": True}, "logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+        ({"top_logprobs": 2}, "top_logprobs"),
         ({"functions": []}, "functions"),
         ({"best_of": 2}, "best_of"),
         ({"max_output_tokens": 2}, "max_output_tokens"),

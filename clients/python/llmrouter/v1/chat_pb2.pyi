@@ -130,7 +130,7 @@ class Chat(message.Message):
     EXTRA_JSON_FIELD_NUMBER: builtins.int
     extra_json: builtins.str
     """extra_json is a JSON object merged into the provider's request as it is, for fields this API does not name.
-    It cannot set model, messages, stream or a token limit.
+    It cannot set model, messages, stream, a token limit or log-probabilities.
     """
     @builtins.property
     def messages(self) -> containers.RepeatedCompositeFieldContainer[Message]:
@@ -531,6 +531,8 @@ class Parameters(message.Message):
     SEED_FIELD_NUMBER: builtins.int
     STOP_FIELD_NUMBER: builtins.int
     REASONING_EFFORT_FIELD_NUMBER: builtins.int
+    LOGPROBS_FIELD_NUMBER: builtins.int
+    TOP_LOGPROBS_FIELD_NUMBER: builtins.int
     max_output_tokens: builtins.int
     """max_output_tokens the caller wants, including reasoning; the least of caller, feature and model applies."""
     temperature: builtins.float
@@ -545,6 +547,14 @@ class Parameters(message.Message):
     """seed for sampling where the provider honours one."""
     reasoning_effort: ReasoningEffort.ValueType
     """reasoning_effort of reasoning models."""
+    logprobs: builtins.bool
+    """logprobs asks for the log-probability of every token of the answer. Only deployments with the capability "logprobs"
+    are asked then; without one the call fails with the reason for each.
+    """
+    top_logprobs: builtins.int
+    """top_logprobs from 0 to 20 is how many of the likeliest tokens are wanted at each place, the default 0; needs
+    logprobs. A provider may give fewer.
+    """
     @builtins.property
     def stop(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """stop sequences, at most 4."""
@@ -560,10 +570,12 @@ class Parameters(message.Message):
         seed: builtins.int | None = ...,
         stop: abc.Iterable[builtins.str] | None = ...,
         reasoning_effort: ReasoningEffort.ValueType = ...,
+        logprobs: builtins.bool = ...,
+        top_logprobs: builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_frequency_penalty", b"_frequency_penalty", "_max_output_tokens", b"_max_output_tokens", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_temperature", b"_temperature", "_top_p", b"_top_p", "frequency_penalty", b"frequency_penalty", "max_output_tokens", b"max_output_tokens", "presence_penalty", b"presence_penalty", "seed", b"seed", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_frequency_penalty", b"_frequency_penalty", "_max_output_tokens", b"_max_output_tokens", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_temperature", b"_temperature", "_top_logprobs", b"_top_logprobs", "_top_p", b"_top_p", "frequency_penalty", b"frequency_penalty", "max_output_tokens", b"max_output_tokens", "presence_penalty", b"presence_penalty", "seed", b"seed", "temperature", b"temperature", "top_logprobs", b"top_logprobs", "top_p", b"top_p"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_frequency_penalty", b"_frequency_penalty", "_max_output_tokens", b"_max_output_tokens", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_temperature", b"_temperature", "_top_p", b"_top_p", "frequency_penalty", b"frequency_penalty", "max_output_tokens", b"max_output_tokens", "presence_penalty", b"presence_penalty", "reasoning_effort", b"reasoning_effort", "seed", b"seed", "stop", b"stop", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_frequency_penalty", b"_frequency_penalty", "_max_output_tokens", b"_max_output_tokens", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_temperature", b"_temperature", "_top_logprobs", b"_top_logprobs", "_top_p", b"_top_p", "frequency_penalty", b"frequency_penalty", "logprobs", b"logprobs", "max_output_tokens", b"max_output_tokens", "presence_penalty", b"presence_penalty", "reasoning_effort", b"reasoning_effort", "seed", b"seed", "stop", b"stop", "temperature", b"temperature", "top_logprobs", b"top_logprobs", "top_p", b"top_p"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__frequency_penalty: _TypeAlias = typing.Literal["frequency_penalty"]  # noqa: Y015
     _WhichOneofArgType__frequency_penalty: _TypeAlias = typing.Literal["_frequency_penalty", b"_frequency_penalty"]  # noqa: Y015
@@ -575,6 +587,8 @@ class Parameters(message.Message):
     _WhichOneofArgType__seed: _TypeAlias = typing.Literal["_seed", b"_seed"]  # noqa: Y015
     _WhichOneofReturnType__temperature: _TypeAlias = typing.Literal["temperature"]  # noqa: Y015
     _WhichOneofArgType__temperature: _TypeAlias = typing.Literal["_temperature", b"_temperature"]  # noqa: Y015
+    _WhichOneofReturnType__top_logprobs: _TypeAlias = typing.Literal["top_logprobs"]  # noqa: Y015
+    _WhichOneofArgType__top_logprobs: _TypeAlias = typing.Literal["_top_logprobs", b"_top_logprobs"]  # noqa: Y015
     _WhichOneofReturnType__top_p: _TypeAlias = typing.Literal["top_p"]  # noqa: Y015
     _WhichOneofArgType__top_p: _TypeAlias = typing.Literal["_top_p", b"_top_p"]  # noqa: Y015
     @typing.overload
@@ -588,7 +602,103 @@ class Parameters(message.Message):
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature) -> _WhichOneofReturnType__temperature | None: ...
     @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__top_logprobs) -> _WhichOneofReturnType__top_logprobs | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__top_p) -> _WhichOneofReturnType__top_p | None: ...
+
+@typing.final
+class Logprobs(message.Message):
+    """Logprobs are the log-probabilities of an answer's tokens, or of some of them. Visible thinking and tool calls have
+    none.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TOKENS_FIELD_NUMBER: builtins.int
+    TRUNCATED_FIELD_NUMBER: builtins.int
+    truncated: builtins.bool
+    """truncated is true where there were more: about 2 MiB of them are given for an answer."""
+    @builtins.property
+    def tokens(self) -> containers.RepeatedCompositeFieldContainer[TokenLogprob]:
+        """tokens in the order in which they were said."""
+
+    def __init__(
+        self,
+        *,
+        tokens: abc.Iterable[TokenLogprob] | None = ...,
+        truncated: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["tokens", b"tokens", "truncated", b"truncated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class TokenLogprob(message.Message):
+    """TokenLogprob is a token of an answer and how likely it was."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: builtins.int
+    LOGPROB_FIELD_NUMBER: builtins.int
+    TOKEN_BYTES_FIELD_NUMBER: builtins.int
+    TOP_LOGPROBS_FIELD_NUMBER: builtins.int
+    token: builtins.str
+    """token as text."""
+    logprob: builtins.float
+    """logprob is the natural logarithm of its probability, from -9999 to 0; unset where the provider gave no number."""
+    token_bytes: builtins.bytes
+    """token_bytes are its bytes where its text is not all of them: a token may end in the middle of a character."""
+    @builtins.property
+    def top_logprobs(self) -> containers.RepeatedCompositeFieldContainer[TopLogprob]:
+        """top_logprobs are the likeliest tokens at its place, as the provider orders them; it may be among them."""
+
+    def __init__(
+        self,
+        *,
+        token: builtins.str = ...,
+        logprob: builtins.float | None = ...,
+        token_bytes: builtins.bytes = ...,
+        top_logprobs: abc.Iterable[TopLogprob] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_logprob", b"_logprob", "logprob", b"logprob"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_logprob", b"_logprob", "logprob", b"logprob", "token", b"token", "token_bytes", b"token_bytes", "top_logprobs", b"top_logprobs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__logprob: _TypeAlias = typing.Literal["logprob"]  # noqa: Y015
+    _WhichOneofArgType__logprob: _TypeAlias = typing.Literal["_logprob", b"_logprob"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__logprob) -> _WhichOneofReturnType__logprob | None: ...
+
+@typing.final
+class TopLogprob(message.Message):
+    """TopLogprob is a token that could have stood in a place."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: builtins.int
+    LOGPROB_FIELD_NUMBER: builtins.int
+    TOKEN_BYTES_FIELD_NUMBER: builtins.int
+    token: builtins.str
+    """token as text."""
+    logprob: builtins.float
+    """logprob is the natural logarithm of its probability, from -9999 to 0; unset where the provider gave no number."""
+    token_bytes: builtins.bytes
+    """token_bytes are its bytes where its text is not all of them."""
+    def __init__(
+        self,
+        *,
+        token: builtins.str = ...,
+        logprob: builtins.float | None = ...,
+        token_bytes: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_logprob", b"_logprob", "logprob", b"logprob"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_logprob", b"_logprob", "logprob", b"logprob", "token", b"token", "token_bytes", b"token_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__logprob: _TypeAlias = typing.Literal["logprob"]  # noqa: Y015
+    _WhichOneofArgType__logprob: _TypeAlias = typing.Literal["_logprob", b"_logprob"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__logprob) -> _WhichOneofReturnType__logprob | None: ...
 
 @typing.final
 class Usage(message.Message):

@@ -143,6 +143,7 @@ class CompleteResponse(message.Message):
     MESSAGE_FIELD_NUMBER: builtins.int
     FINISH_REASON_FIELD_NUMBER: builtins.int
     RECEIPT_FIELD_NUMBER: builtins.int
+    LOGPROBS_FIELD_NUMBER: builtins.int
     finish_reason: chat_pb2.FinishReason.ValueType
     """finish_reason of the answer."""
     @builtins.property
@@ -153,16 +154,21 @@ class CompleteResponse(message.Message):
     def receipt(self) -> receipt_pb2.Receipt:
         """receipt of the call."""
 
+    @builtins.property
+    def logprobs(self) -> chat_pb2.Logprobs:
+        """logprobs of the answer; unset where none were asked for, or its provider gave none."""
+
     def __init__(
         self,
         *,
         message: chat_pb2.Message | None = ...,
         finish_reason: chat_pb2.FinishReason.ValueType = ...,
         receipt: receipt_pb2.Receipt | None = ...,
+        logprobs: chat_pb2.Logprobs | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["message", b"message", "receipt", b"receipt"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["logprobs", b"logprobs", "message", b"message", "receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["finish_reason", b"finish_reason", "message", b"message", "receipt", b"receipt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["finish_reason", b"finish_reason", "logprobs", b"logprobs", "message", b"message", "receipt", b"receipt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -223,6 +229,7 @@ class StreamCompleteResponse(message.Message):
     ATTEMPT_DISCARDED_FIELD_NUMBER: builtins.int
     FINISHED_FIELD_NUMBER: builtins.int
     GATE_VERDICT_FIELD_NUMBER: builtins.int
+    LOGPROBS_DELTA_FIELD_NUMBER: builtins.int
     sequence: builtins.int
     """sequence of the event in the stream, from 1, without gaps."""
     @builtins.property
@@ -257,6 +264,10 @@ class StreamCompleteResponse(message.Message):
     def gate_verdict(self) -> receipt_pb2.GateVerdict:
         """gate_verdict is what gates made of an attempt's answer: after its deltas, or before them where it was held back."""
 
+    @builtins.property
+    def logprobs_delta(self) -> stream_pb2.LogprobsDelta:
+        """logprobs_delta is the log-probabilities of the text before it."""
+
     def __init__(
         self,
         *,
@@ -269,12 +280,13 @@ class StreamCompleteResponse(message.Message):
         attempt_discarded: stream_pb2.AttemptDiscarded | None = ...,
         finished: stream_pb2.Finished | None = ...,
         gate_verdict: receipt_pb2.GateVerdict | None = ...,
+        logprobs_delta: stream_pb2.LogprobsDelta | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["attempt_discarded", b"attempt_discarded", "attempt_started", b"attempt_started", "decision", b"decision", "event", b"event", "finished", b"finished", "gate_verdict", b"gate_verdict", "reasoning_delta", b"reasoning_delta", "text_delta", b"text_delta", "tool_call_delta", b"tool_call_delta"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["attempt_discarded", b"attempt_discarded", "attempt_started", b"attempt_started", "decision", b"decision", "event", b"event", "finished", b"finished", "gate_verdict", b"gate_verdict", "logprobs_delta", b"logprobs_delta", "reasoning_delta", b"reasoning_delta", "text_delta", b"text_delta", "tool_call_delta", b"tool_call_delta"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt_discarded", b"attempt_discarded", "attempt_started", b"attempt_started", "decision", b"decision", "event", b"event", "finished", b"finished", "gate_verdict", b"gate_verdict", "reasoning_delta", b"reasoning_delta", "sequence", b"sequence", "text_delta", b"text_delta", "tool_call_delta", b"tool_call_delta"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt_discarded", b"attempt_discarded", "attempt_started", b"attempt_started", "decision", b"decision", "event", b"event", "finished", b"finished", "gate_verdict", b"gate_verdict", "logprobs_delta", b"logprobs_delta", "reasoning_delta", b"reasoning_delta", "sequence", b"sequence", "text_delta", b"text_delta", "tool_call_delta", b"tool_call_delta"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = typing.Literal["decision", "attempt_started", "text_delta", "reasoning_delta", "tool_call_delta", "attempt_discarded", "finished", "gate_verdict"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = typing.Literal["decision", "attempt_started", "text_delta", "reasoning_delta", "tool_call_delta", "attempt_discarded", "finished", "gate_verdict", "logprobs_delta"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 

@@ -26,7 +26,7 @@ from llmrouter.v1 import chat_pb2 as llmrouter_dot_v1_dot_chat__pb2
 from llmrouter.v1 import receipt_pb2 as llmrouter_dot_v1_dot_receipt__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19llmrouter/v1/stream.proto\x12\x0cllmrouter.v1\x1a\x17llmrouter/v1/chat.proto\x1a\x1allmrouter/v1/receipt.proto\"\x9e\x01\n\x0e\x41ttemptStarted\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x12\n\ndeployment\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x10\n\x08provider\x18\x04 \x01(\t\x12+\n\x06reason\x18\x05 \x01(\x0e\x32\x1b.llmrouter.v1.AttemptReason\x12\x19\n\x11\x63ontinues_attempt\x18\x06 \x01(\x05\"*\n\tTextDelta\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x0c\n\x04text\x18\x02 \x01(\t\"/\n\x0eReasoningDelta\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x0c\n\x04text\x18\x02 \x01(\t\"a\n\rToolCallDelta\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\r\n\x05index\x18\x02 \x01(\x05\x12\n\n\x02id\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x05 \x01(\t\"J\n\x10\x41ttemptDiscarded\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rfrom_sequence\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x8d\x01\n\x08\x46inished\x12&\n\x07message\x18\x01 \x01(\x0b\x32\x15.llmrouter.v1.Message\x12\x31\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x1a.llmrouter.v1.FinishReason\x12&\n\x07receipt\x18\x03 \x01(\x0b\x32\x15.llmrouter.v1.ReceiptBX\n\x10\x64\x65v.llmrouter.v1P\x01ZBgithub.com/llmrouter/llmrouter/clients/go/llmrouter/v1;llmrouterv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19llmrouter/v1/stream.proto\x12\x0cllmrouter.v1\x1a\x17llmrouter/v1/chat.proto\x1a\x1allmrouter/v1/receipt.proto\"\x9e\x01\n\x0e\x41ttemptStarted\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x12\n\ndeployment\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x10\n\x08provider\x18\x04 \x01(\t\x12+\n\x06reason\x18\x05 \x01(\x0e\x32\x1b.llmrouter.v1.AttemptReason\x12\x19\n\x11\x63ontinues_attempt\x18\x06 \x01(\x05\"*\n\tTextDelta\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x0c\n\x04text\x18\x02 \x01(\t\"/\n\x0eReasoningDelta\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x0c\n\x04text\x18\x02 \x01(\t\"a\n\rToolCallDelta\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\r\n\x05index\x18\x02 \x01(\x05\x12\n\n\x02id\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x05 \x01(\t\"J\n\rLogprobsDelta\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12(\n\x08logprobs\x18\x02 \x01(\x0b\x32\x16.llmrouter.v1.Logprobs\"J\n\x10\x41ttemptDiscarded\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rfrom_sequence\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x8d\x01\n\x08\x46inished\x12&\n\x07message\x18\x01 \x01(\x0b\x32\x15.llmrouter.v1.Message\x12\x31\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x1a.llmrouter.v1.FinishReason\x12&\n\x07receipt\x18\x03 \x01(\x0b\x32\x15.llmrouter.v1.ReceiptBX\n\x10\x64\x65v.llmrouter.v1P\x01ZBgithub.com/llmrouter/llmrouter/clients/go/llmrouter/v1;llmrouterv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,8 +42,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REASONINGDELTA']._serialized_end=348
   _globals['_TOOLCALLDELTA']._serialized_start=350
   _globals['_TOOLCALLDELTA']._serialized_end=447
-  _globals['_ATTEMPTDISCARDED']._serialized_start=449
-  _globals['_ATTEMPTDISCARDED']._serialized_end=523
-  _globals['_FINISHED']._serialized_start=526
-  _globals['_FINISHED']._serialized_end=667
+  _globals['_LOGPROBSDELTA']._serialized_start=449
+  _globals['_LOGPROBSDELTA']._serialized_end=523
+  _globals['_ATTEMPTDISCARDED']._serialized_start=525
+  _globals['_ATTEMPTDISCARDED']._serialized_end=599
+  _globals['_FINISHED']._serialized_start=602
+  _globals['_FINISHED']._serialized_end=743
 # @@protoc_insertion_point(module_scope)

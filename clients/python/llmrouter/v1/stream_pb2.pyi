@@ -143,6 +143,32 @@ class ToolCallDelta(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class LogprobsDelta(message.Message):
+    """LogprobsDelta is the log-probabilities of tokens whose text came just before it, for callers that ask for them."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ATTEMPT_FIELD_NUMBER: builtins.int
+    LOGPROBS_FIELD_NUMBER: builtins.int
+    attempt: builtins.int
+    """attempt it belongs to."""
+    @builtins.property
+    def logprobs(self) -> chat_pb2.Logprobs:
+        """logprobs to append."""
+
+    def __init__(
+        self,
+        *,
+        attempt: builtins.int = ...,
+        logprobs: chat_pb2.Logprobs | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["logprobs", b"logprobs"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "logprobs", b"logprobs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class AttemptDiscarded(message.Message):
     """AttemptDiscarded takes back what an attempt said, with all that went on from it. Sent only to callers that set
     accept_discard.
@@ -185,7 +211,9 @@ class Finished(message.Message):
     """finish_reason of the answer."""
     @builtins.property
     def message(self) -> chat_pb2.Message:
-        """message is the whole answer, so that a client may ignore deltas; unset where the call failed."""
+        """message is the whole answer, so that a client may ignore deltas; unset where the call failed. Log-probabilities are
+        in the deltas only.
+        """
 
     @builtins.property
     def receipt(self) -> receipt_pb2.Receipt:
