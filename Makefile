@@ -8,10 +8,11 @@ UV_VERSION := 0.13.8
 BUF_VERSION := 1.75.0
 SYSTEM_PACKAGES := postgresql redis-server protobuf-compiler-grpc-java-plugin
 PYTHON ?= python3
+SDK_JS := tests/sdk/js
 STUBS := clients/python/llmrouter/v1 clients/go/llmrouter/v1 clients/typescript/src/gen clients/java/src/main/java/dev/llmrouter/v1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help install system-deps demo run test lint types gen check-gen clients-test clients-publish-dry-run bench eval-routing escalations chaos roll soak soak-short chaos-state fuzz lock buf clean
+.PHONY: help install system-deps demo run test lint types gen check-gen sdk-test clients-test clients-publish-dry-run bench eval-routing escalations chaos roll soak soak-short chaos-state fuzz lock buf clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +37,7 @@ system-deps: ## Install the PostgreSQL and Redis that tests start, and Java's st
 	  && $$as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; }
 
 lock: | $(UV) ## Resolve the dependencies anew into requirements.lock
-	$(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --group dev --all-extras --generate-hashes \
+	$(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --group dev --group sdk --all-extras --generate-hashes \
 	  --no-emit-package llmrouter-client --no-header --no-annotate -o requirements.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --group fuzz --generate-hashes \
 	  --no-header --no-annotate -o requirements-fuzz.lock
@@ -84,6 +85,15 @@ clients-publish-dry-run: install ## Build and check what would be published of e
 
 bench: install ## Measure CPU per call beside a bare grpc.aio echo (about a minute)
 	$(BIN)/python -m benchmarks.bench
+
+sdk-test: install ## Run OpenAI's Python and JavaScript SDKs against a live router
+	@echo "Python SDK $$($(BIN)/python -c 'import openai; print(openai.__version__)'):"
+	@$(BIN)/pytest -n 0 -o addopts="--strict-markers" tests/sdk
+	@if command -v npm >/dev/null; then cd $(SDK_JS) && npm ci --silent --no-fund --no-audit \
+	  && echo "JavaScript SDK $$(node -p 'require("./node_modules/openai/package.json").version'):" \
+	  && node --test --test-reporter=spec; \
+	elif [ -n "$$CI" ]; then echo "OpenAI's JavaScript SDK needs npm (Node.js), which is missing here"; exit 1; \
+	else echo "skipped: OpenAI's JavaScript SDK needs npm (Node.js)"; fi
 
 eval-routing: install ## Measure classifiers, gates and thresholds on public results (minutes; DATA=folder, or FILE=own.jsonl)
 	$(BIN)/python -m benchmarks.routing $(if $(FILE),--data $(FILE),$(DATA))

@@ -27,6 +27,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import aiohttp
 import grpc
 import uvloop
 
@@ -36,7 +37,7 @@ RESULTS = Path(__file__).parent / "results" / "bench.json"
 CONCURRENCY = 16
 ROUNDS = 5
 CONFIGURATION = """
-server: {{address: "127.0.0.1:0"}}
+server: {{address: "127.0.0.1:0"{http}}}
 telemetry: {{otlp_endpoint: "http://{sink}", sample_ratio: {ratio}}}
 providers:
   upstream: {{base_url: "http://{upstream}/v1", api_key: sk-bench}}
@@ -165,6 +166,33 @@ class Load:
         return done, time.perf_counter() - began
 
 
+class HttpLoad(Load):
+    """Callers of the OpenAI-compatible edge, over connections that are kept."""
+
+    def __init__(self, address: str) -> None:
+        self._url = f"http://{address}/v1/chat/completions"
+        self._session = aiohttp.ClientSession(headers={"x-llmrouter-feature": "chat_reply", "x-llmrouter-tier": "free"})
+        self._asking = {
+            "model": "auto",
+            "messages": [
+                {"role": "system", "content": "You answer customers briefly."},
+                {"role": "user", "content": "Where is my parcel? It is late."},
+            ],
+        }
+
+    async def unary(self) -> None:
+        async with self._session.post(self._url, json=self._asking) as response:
+            assert response.status == 200
+            await response.read()
+
+    async def stream(self) -> None:
+        async with self._session.post(self._url, json={**self._asking, "stream": True}) as response:
+            assert (await response.read()).endswith(b"[DONE]\n\n")
+
+    async def aclose(self) -> None:
+        await self._session.close()
+
+
 async def measure(rows: list[tuple[Row, int, Load]], seconds: float) -> None:
     """Measure the rows in turns, so that the machine's moods meet all of them."""
     for _, _, load in rows:  # warm up connections, caches and the interpreter's specialisations
@@ -181,14 +209,18 @@ async def measure(rows: list[tuple[Row, int, Load]], seconds: float) -> None:
 def router(stack: ExitStack, folder: Path, name: str, *, records: bool = True, **values: str) -> tuple[int, str]:
     """Start a router with the benchmark's configuration; one that `records` keeps a ledger in SQLite."""
     file = folder / f"{name}.yaml"
-    file.write_text(CONFIGURATION.format(**values))
+    file.write_text(CONFIGURATION.format(**{"http": "", **values}))
     ledger = f"LLMROUTER_LEDGER={folder / name if records else ''}"
     command = ("env", ledger, sys.executable, "-m", "router_service", "serve", "--config", str(file))
-    return stack.enter_context(process(*command, ready=_serving))
+    return stack.enter_context(process(*command, ready=_serving_http if values.get("http") else _serving))
 
 
 def _serving(line: str) -> str | None:
     return line.rpartition("serving on ")[2].split()[0] if "serving on " in line else None
+
+
+def _serving_http(line: str) -> str | None:
+    return line.rpartition("API at http://")[2].split("/")[0] if "OpenAI-compatible API at" in line else None
 
 
 def _address(line: str) -> str | None:
@@ -213,7 +245,9 @@ async def bench(seconds: float) -> dict[str, object]:
         every = router(stack, folder, "every", ratio="1.0", **base)
         unrecorded = router(stack, folder, "unrecorded", records=False, ratio="0.1", **base)
         whole = router(stack, folder, "whole", ratio="0.1", **{**base, "stream_upstream": "false"})
+        web = router(stack, folder, "web", ratio="0.1", http=', http: {address: "127.0.0.1:0"}', **base)
         run_on(cpus.others)
+        over_http = HttpLoad(web[1])
         rows = [
             (Row("bare grpc.aio echo", "unary"), *echo),
             (Row("router, traces kept at 10%", "unary"), *some),
@@ -225,8 +259,13 @@ async def bench(seconds: float) -> dict[str, object]:
             (Row("router, 64 chunks together, traces at 100%", "stream"), *every),
             (Row("router, 64 chunks, 10%, without a ledger", "stream"), *unrecorded),
         ]
-        await measure([(row, pid, Load(address)) for row, pid, address in rows], seconds)
-    return report([row for row, _, _ in rows])
+        loads = [(row, pid, Load(address)) for row, pid, address in rows]
+        # Beside the gRPC edge, whose rows they are to be compared with.
+        loads.insert(5, (Row("router over HTTP (OpenAI), 10%", "unary"), web[0], over_http))
+        loads.append((Row("router over HTTP (OpenAI), 64 chunks, 10%", "stream"), web[0], over_http))
+        await measure(loads, seconds)
+        await over_http.aclose()
+    return report([row for row, _, _ in loads])
 
 
 def report(rows: list[Row]) -> dict[str, object]:

@@ -15,21 +15,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace.export import SpanExporter
 
-from router_service.config.configuration import Configuration
+from router_service.config.configuration import Configuration, HttpSettings, ServerSettings
 from router_service.config.load import from_environment, load
 from router_service.config.problem import ConfigurationError, Problem
 from router_service.config.watch import ConfigurationHolder
+from router_service.edge.address import CannotServe, check_address, is_local
+from router_service.edge.admission import Admission
 from router_service.engine.complete import Engine, Runtime
 from router_service.engine.receipts import ReceiptStore
 from router_service.engine.run import Clock
 from router_service.engine.token import TokenSigner
 from router_service.providers.open import ProviderPool
 from router_service.routing.table import RoutingTable
-from router_service.rpc.address import CannotServe, check_address
 from router_service.rpc.admin_servicer import AdminServicer
+from router_service.rpc.authentication import Authentication
 from router_service.rpc.server import GrpcServer
 from router_service.rpc.servicer import RouterServicer
 from router_service.rpc.tracing import TracingInterceptor
@@ -37,6 +40,9 @@ from router_service.spend.catalogue import catalogue_facts
 from router_service.state import State
 from router_service.telemetry.setup import Telemetry
 from router_service.workers.supervisor import READY
+
+if TYPE_CHECKING:
+    from router_service.web.server import HttpServer
 
 logger = logging.getLogger("llmrouter")
 
@@ -82,8 +88,9 @@ def routing_table(configuration: Configuration) -> RoutingTable:
 class Application:
     """One router process. Make it inside a running event loop; then `start` and `stop`, or `serve` for both.
 
-    `file` None serves what the environment offers. `address` overrides the file's; with `shared_port` other processes
-    may listen there too. `span_exporter` also gets the spans that are kept. Raises `ConfigurationError`, and
+    `file` None serves what the environment offers. `address` overrides the file's; `http_port` serves HTTP there, on
+    the file's host for it, or else on that of `address`. With `shared_port` other processes may listen there too.
+    `span_exporter` also gets the spans that are kept. Raises `ConfigurationError`, and
     `CannotServe` where a provider's TLS file cannot be read.
     """
 
@@ -93,12 +100,15 @@ class Application:
         *,
         environ: Mapping[str, str] = os.environ,
         address: str | None = None,
+        http_port: int | None = None,
         shared_port: bool = False,
         span_exporter: SpanExporter | None = None,
     ) -> None:
         self._holder = ConfigurationHolder(lambda: read_configuration(file, environ), on_change=self._use)
         configuration = self._holder.current
         server = configuration.server if address is None else replace(configuration.server, address=address)
+        if http_port is not None:
+            server = replace(server, http=_on_port(http_port, server))
         self.settings = server
         self._providers = ProviderPool(configuration.providers)
         self._state = State(configuration)
@@ -107,6 +117,7 @@ class Application:
             version=version("llmrouter"),
             features=configuration.features,
             span_exporter=span_exporter,
+            exposes_metrics=server.http is not None and server.http.metrics and not shared_port,
         )
         key = configuration.decision_tokens.key
         self.engine = Engine(
@@ -127,26 +138,45 @@ class Application:
         self._telemetry.observe_connections(self._providers.connections)
         servicer = RouterServicer(
             self.engine,
-            identity_of=self._state.identify,
+            identity_of=Authentication(self._state.identify),
             accounts=self._state,
             idempotency=self._state.limits.idempotency,
             on_feedback=self._telemetry.observe_feedback,
         )
+        admission = Admission(
+            max_calls=server.max_concurrent_calls, max_per_tenant=server.max_concurrent_calls_per_tenant
+        )
         self._server = GrpcServer(
             server,
             servicer,
+            admission=admission,
             identity=configuration.identity,
             admin=AdminServicer(self._state.administration, identity_of=servicer.identity_of),
             interceptors=[TracingInterceptor(self._telemetry)],
             shared_port=shared_port,
         )
+        self._http: HttpServer | None = None
+        if server.http is not None:
+            self._http = self._http_server(server.http, configuration, admission, shared_port=shared_port)
         self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def http_port(self) -> int | None:
+        """Where HTTP is served, once it is."""
+        return None if self._http is None else self._http.port
+
+    @property
+    def admin_port(self) -> int | None:
+        """Where health and metrics are served apart, once they are."""
+        return None if self._http is None else self._http.admin_port
 
     async def start(self) -> int:
         """Listen and serve; returns the port. Raises `CannotServe`, `StorageError` for a database that cannot be."""
         await self._state.start()
         try:
             port = await self._server.start()
+            if self._http is not None:
+                await self._start_http(self._http)
         except BaseException:
             await self._state.aclose()
             raise
@@ -160,8 +190,12 @@ class Application:
 
     async def stop(self) -> None:
         """Drain, then close everything. Shadow calls have as long to end as callers' calls have."""
+        if self._http is not None:
+            self._http.lame_duck()
         self.engine.shadows.close()
         await self._server.drain()
+        if self._http is not None:
+            await self._http.stop()
         await self.engine.shadows.aclose()
         if self._watching is not None:
             self._watching.cancel()
@@ -201,6 +235,10 @@ class Application:
         host = address if address.startswith("unix") else f"{address.rpartition(':')[0]}:{port}"
         tls = "with TLS" if self.settings.tls else "without TLS"
         logger.info("serving on %s %s from %s, fingerprint %s", host, tls, current.source, current.fingerprint)
+        if self.settings.http is not None:
+            where = self.settings.http.address.rpartition(":")[0]
+            scheme = "https" if self.settings.http.tls else "http"
+            logger.info("serving the OpenAI-compatible API at %s://%s:%s/v1", scheme, where, self.http_port)
         if current.source == "environment":
             logger.info("found in the environment: %s", ", ".join(current.deployments))
         _collect_rarely()
@@ -212,6 +250,43 @@ class Application:
         logger.info("draining: %d calls in flight%s", self._server.in_flight, force)
         await self.stop()
         logger.info("stopped")
+
+    def _http_server(
+        self, settings: HttpSettings, configuration: Configuration, admission: Admission, *, shared_port: bool
+    ) -> HttpServer:
+        # Only here: a router without HTTP need not load its server.
+        from router_service.web.api import Api, Readiness  # noqa: PLC0415
+        from router_service.web.completions import ChatCompletions  # noqa: PLC0415
+        from router_service.web.names import Names  # noqa: PLC0415
+        from router_service.web.server import HttpServer  # noqa: PLC0415
+
+        names = Names(lambda: self.engine.table, created=int(time.time()))
+        readiness = Readiness()
+        completions = ChatCompletions(
+            self.engine,
+            names,
+            allowances=self._state,
+            idempotency=self._state.limits.idempotency,
+            max_body=settings.max_body_bytes,
+            default_deadline=configuration.server.default_deadline,
+        )
+        api = Api(
+            completions,
+            names,
+            authenticate=self._state.identify,
+            admission=admission,
+            telemetry=self._telemetry,
+            readiness=readiness,
+            metrics_for_all=is_local(settings.address) and settings.admin_address is None,
+        )
+        return HttpServer(settings, api, readiness, identity=configuration.identity, shared_port=shared_port)
+
+    async def _start_http(self, server: HttpServer) -> None:
+        try:
+            await server.start()
+        except BaseException:
+            await self._server.drain()
+            raise
 
     def _runtime(self, configuration: Configuration) -> Runtime:
         return Runtime(
@@ -226,13 +301,10 @@ class Application:
 
     def _check_callers(self, configuration: Configuration) -> None:
         """Raise `ConfigurationError` where this address may not be served to whom the configuration lets in."""
-        identity = configuration.identity
+        identity, http = configuration.identity, self.settings.http
         try:
-            check_address(
-                self.settings.address,
-                authenticated=identity.authenticates,
-                anonymous=identity.anonymous is not None,
-            )
+            for address in [self.settings.address, *([] if http is None else [http.address])]:
+                check_address(address, authenticated=identity.authenticates, anonymous=identity.anonymous is not None)
         except CannotServe as error:
             problem = Problem(file=configuration.source, line=1, column=1, path="identity", message=str(error))
             raise ConfigurationError([problem]) from error
@@ -248,3 +320,11 @@ class Application:
         for section in ("server", "telemetry", "decision_tokens", "storage", "ledger", "redis"):
             if getattr(configuration, section) != getattr(current, section):
                 logger.warning("changes under `%s` take effect at the next start", section)
+
+
+def _on_port(port: int, server: ServerSettings) -> HttpSettings:
+    """HTTP on this port, whatever the file says of it."""
+    settings = server.http or HttpSettings(tls=server.tls)
+    address = server.address if server.http is None else settings.address
+    host = "127.0.0.1" if address.startswith("unix") else address.rpartition(":")[0]
+    return replace(settings, address=f"{host}:{port}")

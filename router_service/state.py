@@ -16,7 +16,7 @@ from router_service.domain.identity import Identity
 from router_service.domain.limit import MeterState, Period, Subject
 from router_service.domain.receipt import Receipt
 from router_service.engine.book import Book, JournalBook, NoBook
-from router_service.identity.authenticator import Authenticator, open_authenticator
+from router_service.identity.authenticator import Authenticator, Credentials, open_authenticator
 from router_service.identity.clock import Clocks
 from router_service.ledger.audit import AuditEntry, AuditLog
 from router_service.ledger.feedback import JudgedCall, record_feedback
@@ -25,8 +25,6 @@ from router_service.ledger.receipts import recorded_receipt
 from router_service.ledger.texts import TextRecorder
 from router_service.ledger.usage import Usage, UsageQuery, UsageReader
 from router_service.limits.opening import open_limits
-from router_service.rpc.authentication import credentials_of
-from router_service.rpc.ports import Context
 from router_service.storage.database import Database, StorageError
 from router_service.storage.migrate import migrate
 
@@ -103,10 +101,10 @@ class State:
         self.administration.use(configuration.identity.api_keys)
         self._run(self.audit("configuration.reload", before=before.fingerprint, after=configuration.fingerprint))
 
-    async def identify(self, context: Context) -> Identity:
-        """Who makes a call. Raises `RouterError` where the credentials do not hold."""
+    async def identify(self, credentials: Credentials) -> Identity:
+        """Who presents these. Raises `RouterError` where they do not hold."""
         assert self._authenticator is not None
-        return await self._authenticator.authenticate(credentials_of(context))
+        return await self._authenticator.authenticate(credentials)
 
     def ledger_lag(self) -> tuple[int, float]:
         """How many bytes and seconds the ledger's database is behind. Safe to call from another thread."""

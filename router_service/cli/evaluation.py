@@ -74,7 +74,7 @@ def evaluate(
     from router_service.lab.prompt_set import PromptSetError, read_prompt_set  # noqa: PLC0415
     from router_service.lab.report import as_data  # noqa: PLC0415
     from router_service.lab.trial_log import TrialLogError  # noqa: PLC0415
-    from router_service.rpc.address import CannotServe  # noqa: PLC0415
+    from router_service.edge.address import CannotServe  # noqa: PLC0415
     from router_service.storage.database import StorageError  # noqa: PLC0415
 
     try:

@@ -16,7 +16,7 @@ from router_service.cli.ending import MISUSED, end
 from router_service.cli.options import ConfigFile
 from router_service.config.places import with_ledger
 from router_service.config.problem import ConfigurationError
-from router_service.rpc.address import CannotServe
+from router_service.edge.address import CannotServe
 from router_service.telemetry.logging import configure_logging
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -25,6 +25,10 @@ _LOG_LEVELS = ("debug", "info", "warning", "error")
 def serve(
     config: ConfigFile = None,
     address: Annotated[str | None, typer.Option(help="host:port, instead of the file's.")] = None,
+    http_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Serve the OpenAI-compatible API too, on this port (`server.http`)."),
+    ] = None,
     log_level: Annotated[
         str, typer.Option(envvar="LLMROUTER_LOG_LEVEL", help="debug, info, warning or error.")
     ] = "info",
@@ -37,14 +41,18 @@ def serve(
     if log_level.lower() not in _LOG_LEVELS:
         end(f"--log-level is one of {', '.join(_LOG_LEVELS)}, not {log_level!r}.", MISUSED)
     if worker is None:
-        _supervise(config, address, log_level, log_json=log_json)
+        _supervise(config, address, log_level, http_port=http_port, log_json=log_json)
     from router_service.app import Application  # noqa: PLC0415 - the server, which no other command waits for
 
     configure_logging(log_level.upper(), json=log_json, background=True)
 
     async def run() -> None:
         application = Application(
-            config, environ=with_ledger(os.environ), address=address, shared_port=worker is not None
+            config,
+            environ=with_ledger(os.environ),
+            address=address,
+            http_port=http_port,
+            shared_port=worker is not None,
         )
         await application.serve(None if worker is None else _line(worker))
 
@@ -56,7 +64,9 @@ def serve(
         end(f"Cannot serve: {error}")
 
 
-def _supervise(config: Path | None, address: str | None, log_level: str, *, log_json: bool) -> None:
+def _supervise(
+    config: Path | None, address: str | None, log_level: str, *, http_port: int | None, log_json: bool
+) -> None:
     """Become the supervisor of several workers, where the configuration asks for them.
 
     The process is replaced: a supervisor needs nothing of what a router loads, and gRPC must not be there when it
@@ -73,7 +83,8 @@ def _supervise(config: Path | None, address: str | None, log_level: str, *, log_
     logs = ["--log-level", log_level, *(["--log-json"] if log_json else [])]
     # -P: modules of the directory that it was started in are not the router's.
     python = [sys.executable, "-P", "-m"]
-    command = [*python, "router_service", "serve", "--config", str(config), *logs]
+    http = [] if http_port is None else ["--http-port", str(http_port)]
+    command = [*python, "router_service", "serve", "--config", str(config), *http, *logs]
     supervisor = [*python, "router_service.workers", "--workers", str(server.workers), "--address", address, *logs]
     os.execv(sys.executable, [*supervisor, "--", *command])  # noqa: S606 - no shell is what is wanted
 

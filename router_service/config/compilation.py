@@ -15,6 +15,7 @@ from router_service.config.classifier_compilation import classification, digests
 from router_service.config.configuration import (
     Configuration,
     DecisionTokenSettings,
+    HttpSettings,
     ProviderSettings,
     RedisSettings,
     ServerSettings,
@@ -34,6 +35,7 @@ from router_service.config.policy_shape import HedgeShape, PolicyShape, RuleShap
 from router_service.config.references import vendor_of
 from router_service.config.rule_compilation import parameters, rule
 from router_service.config.secret import EnvironmentSecret, FileSecret, LiteralSecret, Secret
+from router_service.config.server_shape import TlsShape
 from router_service.config.shape import (
     FeatureShape,
     ModelShape,
@@ -206,14 +208,20 @@ class Compiler:
 
     def _server(self) -> ServerSettings:
         shape = self._document.server.usable
-        tls = None
-        if shape.tls:
-            tls = TlsSettings(
-                cert_file=str(self._directory / shape.tls.cert_file),
-                key_file=str(self._directory / shape.tls.key_file),
-                client_ca_file=self._file(shape.tls.client_ca_file),
-            )
-        return ServerSettings(tls=tls, **shape.model_dump(exclude={"tls"}))
+        tls = self._tls(shape.tls)
+        http = None
+        if shape.http:
+            http = HttpSettings(tls=self._tls(shape.http.tls) or tls, **shape.http.model_dump(exclude={"tls"}))
+        return ServerSettings(tls=tls, http=http, **shape.model_dump(exclude={"tls", "http"}))
+
+    def _tls(self, shape: TlsShape | None) -> TlsSettings | None:
+        if shape is None:
+            return None
+        return TlsSettings(
+            cert_file=str(self._directory / shape.cert_file),
+            key_file=str(self._directory / shape.key_file),
+            client_ca_file=self._file(shape.client_ca_file),
+        )
 
     def _telemetry(self) -> TelemetrySettings:
         shape = self._document.telemetry.usable

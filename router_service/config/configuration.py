@@ -41,7 +41,7 @@ class ProviderSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsSettings:
-    """PEM files of the gRPC server; they are read again when they change. `client_ca_file` asks clients for theirs."""
+    """PEM files of a server; they are read again when they change. `client_ca_file` asks clients for theirs."""
 
     cert_file: str
     key_file: str
@@ -49,12 +49,28 @@ class TlsSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HttpSettings:
+    """The OpenAI-compatible edge. `keep_alive` is in seconds. `admin_address` `None` has `/metrics` at `address`."""
+
+    address: str = "127.0.0.1:8080"
+    admin_address: str | None = None
+    metrics: bool = True
+    tls: TlsSettings | None = None
+    max_body_bytes: int = 8 * 1024 * 1024
+    keep_alive: float = 75.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
-    """The gRPC edge. Durations are seconds, sizes bytes. `max_concurrent_calls_per_tenant` `None` is no limit."""
+    """The edges: gRPC, and HTTP where `http` is given. Durations are seconds, sizes bytes.
+
+    `max_concurrent_calls_per_tenant` `None` is no limit.
+    """
 
     address: str = "127.0.0.1:50051"
     workers: int = 1
     tls: TlsSettings | None = None
+    http: HttpSettings | None = None
     reflection: bool | None = None
     lame_duck: float = 1.0
     grace: float = 30.0

@@ -15,12 +15,12 @@ from router_service.config.identity_shape import IdentityShape
 from router_service.config.ledger_shape import LedgerShape
 from router_service.config.limits_shape import BudgetShape, LimitShape, RedisShape
 from router_service.config.policy_shape import FileShape, PolicyShape, RetryBudgetShape, RuleShape
+from router_service.config.server_shape import ServerShape
 from router_service.config.shape import (
     DecisionTokensShape,
     FeatureShape,
     ModelShape,
     ProviderShape,
-    ServerShape,
     Shape,
     TelemetryShape,
 )

@@ -44,8 +44,7 @@ def check_identity(source: Source, document: Document, directory: Path) -> None:
             message = f"is the issuer of {issuers[issuer.issuer]} too"
             source.report(("identity", "jwt", name, "issuer"), message, "Describe each issuer once")
         issuers.setdefault(issuer.issuer, name)
-    tls = document.server.shape.tls if document.server.shape else None
-    if shape.mtls.identities and (tls is None or tls.client_ca_file is None) and not document.server.dropped:
+    if shape.mtls.identities and not _asks_for_certificates(document) and not document.server.dropped:
         fix = "Write `server: {tls: {cert_file: ..., key_file: ..., client_ca_file: ...}}`"
         source.report(("identity", "mtls"), "client certificates are not asked for", fix)
     for at, grants in _granted(shape):
@@ -184,3 +183,12 @@ def _check_names(source: Source, at: Location, names: list[str], kind: str, know
         if name != "*" and name not in known:
             fix = nearest(name, known) or f"Name one of {', '.join(sorted(known - {''}))}"
             source.report(source.known((*at, number)), f"there is no {kind} {name}", fix)
+
+
+def _asks_for_certificates(document: Document) -> bool:
+    """Whether either edge asks clients for theirs."""
+    server = document.server.shape
+    if server is None:
+        return False
+    files = [server.tls, None if server.http is None else server.http.tls]
+    return any(tls is not None and tls.client_ca_file is not None for tls in files)

@@ -13,6 +13,7 @@ from router_service.config.identity_shape import IdentityShape
 from router_service.config.ledger_shape import LedgerShape
 from router_service.config.limits_shape import BudgetShape, LimitShape, RedisShape
 from router_service.config.quantity import Count, CountFromZero, Duration, NanoUsd, Timeout, refuse
+from router_service.config.server_shape import ServerShape
 from router_service.config.shape import (
     SOME_TEXTS_SCHEMA,
     DecisionTokensShape,
@@ -20,7 +21,6 @@ from router_service.config.shape import (
     ModelShape,
     ParametersShape,
     ProviderShape,
-    ServerShape,
     Shape,
     TelemetryShape,
     Texts,
@@ -230,7 +230,10 @@ class RetryBudgetShape(Shape):
 class FileShape(Shape):
     """The router's configuration file."""
 
-    server: ServerShape = Field(default_factory=ServerShape, description="Where and how the gRPC server listens.")
+    server: ServerShape = Field(
+        default_factory=ServerShape,
+        description="Where and how the router listens: gRPC, and HTTP for OpenAI's clients.",
+    )
     telemetry: TelemetryShape = Field(
         default_factory=TelemetryShape, description="Where traces and metrics go, and which are kept."
     )

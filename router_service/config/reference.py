@@ -35,7 +35,8 @@ One YAML file. `llmrouter check FILE` reports every mistake at once, with its li
 
 _TITLES = {
     "server": "ServerShape",
-    "server.tls": "TlsShape",
+    "server.tls and server.http.tls": "TlsShape",
+    "server.http": "HttpShape",
     "telemetry": "TelemetryShape",
     "decision_tokens": "DecisionTokensShape",
     "retry_budget": "RetryBudgetShape",

@@ -7,14 +7,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from router_service.config.endpoint import Address, BaseUrl, Headers, Metadata, Proxy, Url
+from router_service.config.endpoint import BaseUrl, Headers, Metadata, Proxy, Url
 from router_service.config.quantity import (
     NANO,
     Count,
     CountFromZero,
     Duration,
     NanoUsd,
-    Size,
     Timeout,
     matching,
     refuse,
@@ -61,53 +60,6 @@ Resource = Annotated[str, AfterValidator(_named), WithJsonSchema(matching("^[A-Z
 
 Path = Annotated[str, AfterValidator(_path), WithJsonSchema(matching("^/"))]
 """Path below a base URL."""
-
-
-class TlsShape(Shape):
-    """PEM files of the gRPC server."""
-
-    cert_file: str = Field(description="PEM file with the server's certificate chain. Read again when it changes.")
-    key_file: str = Field(description="PEM file with the server's private key. Read again when it changes.")
-    client_ca_file: str | None = Field(
-        default=None,
-        description="PEM bundle of the authorities of client certificates. Given, clients must present one.",
-    )
-
-
-class ServerShape(Shape):
-    """The gRPC server."""
-
-    address: Address = Field(
-        default="127.0.0.1:50051",
-        description="Where to listen: host:port or unix:path. Without authentication only loopback is allowed.",
-    )
-    workers: Count = Field(
-        default=1,
-        description="Processes that serve the address together: about one for each core. From 1. More than one need "
-        "`redis` and a key in `decision_tokens`.",
-    )
-    tls: TlsShape | None = Field(default=None, description="Serve TLS with these files. Default: plaintext.")
-    reflection: bool | None = Field(default=None, description="Serve gRPC reflection. Default: on loopback only.")
-    lame_duck: Duration = Field(
-        default=1.0, description="Wait between NOT_SERVING and the stop, at shutdown. A duration."
-    )
-    grace: Duration = Field(default=30.0, description="Time for calls in flight to end at shutdown. A duration.")
-    max_message_bytes: Size = Field(
-        default=4 * 1024 * 1024, description="Largest request and response. A size such as 4MiB, or bytes."
-    )
-    max_connection_age: Timeout = Field(
-        default=300.0, description="Age at which clients are asked to reconnect, which spreads them anew. A duration."
-    )
-    max_concurrent_calls: Count = Field(default=2000, description="Calls served at once; more are refused. From 1.")
-    max_concurrent_calls_per_tenant: Count | None = Field(
-        default=None,
-        description="Calls of one tenant served at once, so that it leaves room for others. From 1. Default: no limit.",
-    )
-    default_deadline: Timeout = Field(default=120.0, description="Deadline of calls that bring none. A duration.")
-    receipts_kept: CountFromZero = Field(
-        default=10_000,
-        description="How many receipts are at hand for GetReceipt; others are looked up in the ledger. From 0.",
-    )
 
 
 class TelemetryShape(Shape):

@@ -8,6 +8,10 @@ from router_service.config.source import Source
 _IN_MEMORY = "sqlite://"
 
 
+def _any_port(address: str) -> bool:
+    return int(address.rpartition(":")[2]) == 0
+
+
 def check_workers(source: Source, document: Document) -> None:
     """Note in the source why there cannot be more than one worker."""
     server, tokens, storage = document.server.shape, document.decision_tokens, document.storage.shape
@@ -28,5 +32,8 @@ def check_workers(source: Source, document: Document) -> None:
     if storage is not None and storage.url == _IN_MEMORY:
         message = f"{workers} cannot share a database in memory: each would have its own"
         source.report(at, message, "Name a file or PostgreSQL in `storage.url`, or write 1")
+    if server.http is not None and _any_port(server.http.address):
+        message = f"{workers} cannot share port 0 of `http`: each would choose another"
+        source.report(at, message, "Write a port in `server.http.address`, or write 1")
     if server.address.startswith("unix"):
         source.report(at, f"{workers} cannot share the socket {server.address}", "Serve on host:port, or write 1")

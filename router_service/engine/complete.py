@@ -120,6 +120,11 @@ class Engine:
         # Most likely that is what the reload was for.
         self.health.forgive_credentials(deployments)
 
+    @property
+    def table(self) -> RoutingTable:
+        """What new calls are decided by."""
+        return self._runtime.table
+
     async def route(self, call: Call) -> Decision:
         """Decide only: no upstream is called. Observers see it as a call without attempts. Raises `RouterError`."""
         runtime = self._runtime

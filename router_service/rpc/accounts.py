@@ -11,11 +11,11 @@ from llmrouter.v1 import router_service_pb2, usage_pb2
 from router_service.domain.error import PermissionDenied
 from router_service.domain.identity import Identity
 from router_service.domain.limit import MeterState
+from router_service.edge.violations import Violations
 from router_service.ledger.usage import Usage, UsageBy, UsageQuery, UsageRow
 from router_service.rpc.pages import page_size_of, start_of, start_token
 from router_service.rpc.requests import seconds_of
 from router_service.rpc.responses import duration
-from router_service.rpc.violations import Violations
 
 _DIMENSIONS: Mapping[int, UsageBy] = {
     usage_pb2.USAGE_DIMENSION_FEATURE: UsageBy.FEATURE,

@@ -9,6 +9,7 @@ from llmrouter.v1 import admin_service_pb2 as wire
 from llmrouter.v1 import admin_service_pb2_grpc
 from router_service.domain.error import InvalidRequest, NotFound, PermissionDenied, Reason, Violation
 from router_service.domain.identity import Grants, Identity, IdentityKind, Role
+from router_service.edge.violations import Violations
 from router_service.identity.keys import KeyRecord
 from router_service.ledger.audit import AuditEntry
 from router_service.rpc.keys import (
@@ -24,7 +25,6 @@ from router_service.rpc.pages import page_size_of, place_of, seen_token
 from router_service.rpc.ports import Administration, Context, IdentityOf
 from router_service.rpc.request_id import assign_request_id
 from router_service.rpc.requests import seconds_of
-from router_service.rpc.violations import Violations
 
 ADMIN_SERVICE = "llmrouter.v1.AdminService"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextvars import ContextVar
 
 from router_service.domain.identity import Identity
-from router_service.identity.authenticator import Authenticator, Credentials
+from router_service.edge.ports import Authenticate
+from router_service.identity.authenticator import Credentials
 from router_service.rpc.ports import Context, IdentityOf
 
 _known: ContextVar[tuple[Context, Identity] | None] = ContextVar("llmrouter_identity", default=None)
@@ -34,12 +35,12 @@ class AskedOnce:
 class Authentication:
     """An `IdentityOf` that reads what a caller presents and has it verified."""
 
-    def __init__(self, authenticator: Authenticator) -> None:
-        self._authenticator = authenticator
+    def __init__(self, authenticate: Authenticate) -> None:
+        self._authenticate = authenticate
 
     async def __call__(self, context: Context) -> Identity:
         """Raises `Unauthenticated` where the credentials do not hold."""
-        return await self._authenticator.authenticate(credentials_of(context))
+        return await self._authenticate(credentials_of(context))
 
 
 def credentials_of(context: Context) -> Credentials:

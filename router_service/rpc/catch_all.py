@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import traceback
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any, NoReturn
@@ -14,6 +13,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from router_service.domain.error import InvalidRequest, RouterError, Violation
+from router_service.edge.unexpected import log_unexpected
 from router_service.rpc.errors import FailedCall, refusal
 from router_service.rpc.handlers import Behavior, Deserializer, Handler, Layer, behavior_of, with_behavior
 from router_service.rpc.ports import Context
@@ -87,23 +87,11 @@ async def _abort(context: Context, error: Exception) -> NoReturn:
     request_id = assigned_request_id(context)
     cause = error.error if isinstance(error, FailedCall) else error
     if not isinstance(cause, RouterError):
-        _log(request_id, cause)
+        log_unexpected(logger, f"Call {request_id}", cause)
     try:
         refused = refusal(error, request_id=request_id)
     except Exception as defect:  # such as a receipt whose numbers no message holds
-        _log(request_id, defect)
+        log_unexpected(logger, f"Call {request_id}", defect)
         dispatched = isinstance(error, FailedCall) and error.dispatched
         refused = refusal(RuntimeError(), request_id=request_id, dispatched=dispatched)
     await context.abort(refused.code, refused.message, refused.trailing_metadata)
-
-
-def _log(request_id: str, error: BaseException) -> None:
-    """Log what failed and where. The words of foreign exceptions may quote a prompt: they are for debugging only."""
-    logger.error("Call %s failed unexpectedly.\n%s", request_id, "".join(_origins(error)))
-    logger.debug("Call %s failed with:", request_id, exc_info=error)
-
-
-def _origins(error: BaseException) -> list[str]:
-    lines = [f"{type(error).__module__}.{type(error).__qualname__} at\n", *traceback.format_tb(error.__traceback__)]
-    earlier = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return lines if earlier is None else [*_origins(earlier), "which led to ", *lines]

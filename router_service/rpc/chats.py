@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from llmrouter.v1 import chat_pb2
@@ -27,19 +26,22 @@ from router_service.domain.chat import (
     ToolMode,
 )
 from router_service.domain.logprob import MOST_TOP_LOGPROBS
-from router_service.rpc.violations import Violations
-
-MAX_MESSAGES = 512
-MAX_TOOLS = 128
-MAX_PARTS = 256
-MAX_TOOL_CALLS = 128
-# Of all messages together: a small request may hold a hundred thousand, and reading them would stall everybody's calls.
-MAX_PIECES = 4096
-MAX_OUTPUT_TOKENS = 1_000_000
-MAX_STOP = 4
-MAX_ID = 256
-MAX_URL = 8192
-MAX_IMAGE_BYTES = 3 * 1024 * 1024
+from router_service.edge.bounds import (
+    IMAGE_TYPE,
+    MAX_ID,
+    MAX_IMAGE_BYTES,
+    MAX_MESSAGES,
+    MAX_OUTPUT_TOKENS,
+    MAX_PARTS,
+    MAX_PIECES,
+    MAX_STOP,
+    MAX_TOOL_CALLS,
+    MAX_TOOLS,
+    MAX_URL,
+    check_tool_call_id,
+    is_image_url,
+)
+from router_service.edge.violations import Violations
 
 _ROLES = {
     chat_pb2.ROLE_SYSTEM: Role.SYSTEM,
@@ -69,8 +71,6 @@ WIRE_FINISH_REASONS = {
     FinishReason.CONTENT_FILTER: chat_pb2.FINISH_REASON_CONTENT_FILTER,
 }
 _DETAILS = frozenset({"", "low", "high", "auto"})
-_IMAGE_TYPE = re.compile(r"image/[a-z0-9.+-]{1,64}")
-_HTTPS_URL = re.compile(r"https://[^\s/?#\\]+\S*")
 _DEFAULT_PARAMETERS = Parameters()
 
 
@@ -150,7 +150,7 @@ def _message(index: int, message: chat_pb2.Message, violations: Violations) -> M
     name = message.name
     reasoning = message.reasoning
     if tool_call_id or role is Role.TOOL:
-        _check_tool_call_id(path, role, tool_call_id, violations)
+        check_tool_call_id(path, role, tool_call_id, violations)
     if name:
         violations.identifier(f"{path}.name", name, MAX_ID)
     if role is not Role.ASSISTANT:
@@ -171,15 +171,6 @@ def _message(index: int, message: chat_pb2.Message, violations: Violations) -> M
 
 def _pieces(messages: Iterable[chat_pb2.Message]) -> int:
     return sum([len(message.parts) + len(message.tool_calls) + len(message.opaque) for message in messages])
-
-
-def _check_tool_call_id(path: str, role: Role, tool_call_id: str, violations: Violations) -> None:
-    field = f"{path}.tool_call_id"
-    if role is not Role.TOOL:
-        violations.add(field, "belongs to tool messages only")
-    elif not tool_call_id:
-        violations.add(field, "must name the call that the tool message answers")
-    violations.identifier(field, tool_call_id, MAX_ID)
 
 
 def _check_not_of_the_model(path: str, message: chat_pb2.Message, violations: Violations) -> None:
@@ -204,8 +195,7 @@ def _part(path: str, place: int, part: chat_pb2.Part, violations: Violations) ->
 def _image(path: str, image: chat_pb2.Image, violations: Violations) -> ImagePart:
     source = image.WhichOneof("source")
     if source == "url":
-        # A URL with spaces or line breaks is no URL, whatever a lenient provider would make of it.
-        if len(image.url) > MAX_URL or not image.url.isprintable() or _HTTPS_URL.fullmatch(image.url) is None:
+        if not is_image_url(image.url):
             violations.add(f"{path}.url", f"must be an https URL of at most {MAX_URL} characters")
     elif source == "data":
         if not 0 < len(image.data) <= MAX_IMAGE_BYTES:
@@ -214,7 +204,7 @@ def _image(path: str, image: chat_pb2.Image, violations: Violations) -> ImagePar
             violations.add(f"{path}.media_type", "is required with data")
     else:
         violations.add(path, "must have a url or data")
-    if image.media_type and _IMAGE_TYPE.fullmatch(image.media_type) is None:
+    if image.media_type and IMAGE_TYPE.fullmatch(image.media_type) is None:
         violations.add(f"{path}.media_type", 'must be an image type such as "image/png"')
     if image.detail not in _DETAILS:
         violations.add(f"{path}.detail", 'must be "low", "high" or "auto"')

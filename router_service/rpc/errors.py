@@ -13,7 +13,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 from llmrouter.v1 import error_pb2, receipt_pb2
 from router_service.domain.error import STATUS_NAMES, AlreadyExists, InvalidRequest, Reason, RouterError
 from router_service.domain.receipt import Receipt
-from router_service.rpc.request_id import REQUEST_ID_KEY
+from router_service.edge.request_id import REQUEST_ID_KEY
 from router_service.rpc.responses import WIRE_COST_STATUSES, duration
 
 ERROR_DOMAIN = "llmrouter"

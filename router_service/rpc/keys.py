@@ -9,11 +9,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from llmrouter.v1 import admin_service_pb2 as wire
 from router_service.domain.identity import Grants, Names, Role
+from router_service.edge.violations import Violations
 from router_service.identity.keys import KeyRecord
 from router_service.ledger.audit import AuditEntry
 from router_service.rpc.requests import END_OF_TIME, seconds_of
 from router_service.rpc.responses import timestamp
-from router_service.rpc.violations import Violations
 
 MICROSECONDS = 1_000_000
 

@@ -1,4 +1,4 @@
-"""What the gRPC edge needs of the rest: an engine, and who calls."""
+"""What the gRPC edge alone needs of the rest: who makes an RPC, accounts, keys."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ from typing import Any, Protocol, TypeAlias
 
 import grpc.aio
 
-from router_service.domain.call import Call
-from router_service.domain.decision import Decision
-from router_service.domain.deployment import DeploymentStatus
-from router_service.domain.event import Emit
 from router_service.domain.feedback import Feedback
 from router_service.domain.identity import Grants, Identity
 from router_service.domain.limit import MeterState, Subject
-from router_service.domain.receipt import Answer, Receipt
+from router_service.domain.receipt import Receipt
 from router_service.identity.administration import IssuedKey
 from router_service.identity.keys import KeyRecord
 from router_service.ledger.audit import AuditEntry
@@ -72,29 +68,3 @@ class Administration(Protocol):
         self, since: float, until: float, *, after: AuditEntry | None, count: int
     ) -> Sequence[AuditEntry]:
         """What was done, the latest first: `count` entries that come after one."""
-
-
-class CallEngine(Protocol):
-    """Routes, attempts and accounts."""
-
-    async def complete(self, call: Call, emit: Emit) -> Answer:
-        """Answer a call, telling `emit` as it goes.
-
-        Raises `RouterError` after a `Finished` event with the receipt. Once cancelled it accounts for the call and
-        lets `CancelledError` go on.
-        """
-
-    async def route(self, call: Call) -> Decision:
-        """Decide only. Raises `RouterError`."""
-
-    def permit(self, call: Call) -> None:
-        """Raise `PermissionDenied` for what the caller of a call may not ask for."""
-
-    def sign(self, call: Call, decision: Decision) -> tuple[str, float]:
-        """A decision token, and its expiry in seconds since the epoch."""
-
-    def receipt(self, tenant: str, request_id: str) -> Receipt | None:
-        """The account of an earlier call of this tenant, if it is kept."""
-
-    def deployments(self, identity: Identity | None = None) -> Sequence[DeploymentStatus]:
-        """Every deployment that the caller may use, with its health."""

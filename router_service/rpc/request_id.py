@@ -1,23 +1,16 @@
-"""The id of a call: the caller's own, or a new one."""
+"""The id of a call in the metadata of its RPC."""
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any
 
 from router_service.domain.error import InvalidRequest, Violation
+from router_service.edge.request_id import LONGEST_REQUEST_ID, REQUEST_ID_KEY, is_request_id, new_request_id
 from router_service.rpc.ports import Context
 
-REQUEST_ID_KEY = "x-request-id"
-_LONGEST = 128
 # RFC 9113 calls a field with these malformed; gRPC lets them through.
 _LINE_BREAK = re.compile(r"[\0\r\n]")
-
-
-def is_request_id(value: str) -> bool:
-    """Whether this may name a call: 1 to 128 printable ASCII characters."""
-    return 0 < len(value) <= _LONGEST and value.isascii() and value.isprintable()
 
 
 def named_in(metadata: Any) -> str | None:
@@ -36,7 +29,7 @@ def assign_request_id(context: Context) -> str:
     """
     metadata = context.invocation_metadata() or ()
     named = named_in(metadata)
-    request_id = named if named is not None and is_request_id(named) else os.urandom(16).hex()
+    request_id = named if named is not None and is_request_id(named) else new_request_id()
     context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
     violations = [
         Violation(f"metadata[{key}]", "must not hold CR, LF or NUL")
@@ -44,7 +37,7 @@ def assign_request_id(context: Context) -> str:
         if key != REQUEST_ID_KEY and isinstance(value, str) and _LINE_BREAK.search(value)
     ]
     if named is not None and named is not request_id:
-        violations.append(Violation(REQUEST_ID_KEY, f"must be 1 to {_LONGEST} printable ASCII characters"))
+        violations.append(Violation(REQUEST_ID_KEY, f"must be 1 to {LONGEST_REQUEST_ID} printable ASCII characters"))
     if violations:
         raise InvalidRequest(violations)
     return request_id

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TypeAlias
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -10,19 +9,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from llmrouter.v1 import call_pb2, router_service_pb2
 from router_service.domain.call import Call, Caller, Wishes
 from router_service.domain.identity import Identity
+from router_service.edge.bounds import MAX_ID, MAX_LABELS, MAX_NAME, MAX_TOKEN, check_caller
+from router_service.edge.violations import Violations
 from router_service.rpc.chats import chat_of
-from router_service.rpc.violations import Violations
 
 CallRequest: TypeAlias = (
     router_service_pb2.RouteRequest | router_service_pb2.CompleteRequest | router_service_pb2.StreamCompleteRequest
 )
 
-MAX_LABELS = 32
-MAX_NAME = 128
-MAX_ID = 256
-MAX_LABEL_KEY = 64
-MAX_LANGUAGE = 35
-MAX_TOKEN = 16_384
 END_OF_TIME = 253_402_300_799
 """The last second that a timestamp can say, since 1970."""
 
@@ -66,6 +60,7 @@ def seconds_of(moment: Timestamp) -> float:
 
 
 def _caller(wire: call_pb2.Caller, violations: Violations) -> Caller:
+    labels = wire.labels
     caller = Caller(
         feature=wire.feature,
         tier=wire.tier,
@@ -74,28 +69,10 @@ def _caller(wire: call_pb2.Caller, violations: Violations) -> Caller:
         conversation_id=wire.conversation_id,
         language=wire.language,
         complexity=wire.complexity,
-        labels=_labels(wire.labels, violations) if wire.labels else _ANONYMOUS.labels,
+        labels=dict(labels) if violations.at_most("caller.labels", len(labels), MAX_LABELS) else {},
     )
-    identifier = violations.identifier
-    identifier("caller.feature", caller.feature, MAX_NAME)
-    identifier("caller.tier", caller.tier, MAX_NAME)
-    identifier("caller.task_type", caller.task_type, MAX_NAME)
-    identifier("caller.user", caller.user, MAX_ID)
-    identifier("caller.conversation_id", caller.conversation_id, MAX_ID)
-    identifier("caller.language", caller.language, MAX_LANGUAGE)
-    identifier("caller.complexity", caller.complexity, MAX_NAME)
+    check_caller(caller, violations, "caller.")
     return caller
-
-
-def _labels(labels: Mapping[str, str], violations: Violations) -> Mapping[str, str]:
-    if not violations.at_most("caller.labels", len(labels), MAX_LABELS):
-        return {}
-    for key, value in labels.items():
-        if not key:
-            violations.add("caller.labels", "must not have an empty key")
-        violations.identifier("caller.labels", key, MAX_LABEL_KEY)
-        violations.identifier("caller.labels", value, MAX_ID)
-    return dict(labels)
 
 
 def _wishes(routing: call_pb2.Routing, violations: Violations) -> Wishes:

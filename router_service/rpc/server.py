@@ -15,9 +15,10 @@ from grpc_reflection.v1alpha import reflection
 from llmrouter.v1 import admin_service_pb2_grpc, router_service_pb2_grpc
 from router_service.config.configuration import ServerSettings
 from router_service.config.identity import EVERYBODY, IdentitySettings
-from router_service.rpc.address import CannotServe, check_address, exposure, is_local
+from router_service.edge.address import CannotServe, check_address, exposure, is_local
+from router_service.edge.admission import Admission
 from router_service.rpc.admin_servicer import ADMIN_SERVICE, AdminServicer
-from router_service.rpc.admission import Admission
+from router_service.rpc.admission import AdmissionLayer
 from router_service.rpc.catch_all import CatchAll
 from router_service.rpc.handlers import Layers
 from router_service.rpc.health import Health
@@ -58,8 +59,8 @@ class GrpcServer:
 
     `interceptors` come before the router's own and so see every call's final status. `admin` is served beside the
     router; without one administrators have no service. `identity` says whether callers are known, without which it
-    serves on loopback only. With `shared_port` other processes may listen there too, as the workers of one
-    supervisor do.
+    serves on loopback only. `admission` is given where other edges count their calls in it too: `drain` then ends
+    theirs as well. With `shared_port` other processes may listen there too, as the workers of one supervisor do.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class GrpcServer:
         admin: AdminServicer | None = None,
         identity: IdentitySettings = _UNKNOWN_CALLERS,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+        admission: Admission | None = None,
         shared_port: bool = False,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -77,15 +79,12 @@ class GrpcServer:
         self._identity = identity
         self._sleep = sleep
         self._health = Health([SERVICE])
-        self._admission = Admission(
-            SERVICE,
-            ADMIN_SERVICE,
-            max_calls=settings.max_concurrent_calls,
-            max_per_tenant=settings.max_concurrent_calls_per_tenant,
-            identity_of=servicer.identity_of,
+        self._admission = admission or Admission(
+            max_calls=settings.max_concurrent_calls, max_per_tenant=settings.max_concurrent_calls_per_tenant
         )
+        counted = AdmissionLayer(SERVICE, ADMIN_SERVICE, admission=self._admission, identity_of=servicer.identity_of)
         self._server = grpc.aio.server(
-            interceptors=[*interceptors, Layers(CatchAll(), self._admission)],
+            interceptors=[*interceptors, Layers(CatchAll(), counted)],
             options=_options(settings, shared_port=shared_port),
         )
         router_service_pb2_grpc.add_RouterServiceServicer_to_server(servicer, self._server)

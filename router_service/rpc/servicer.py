@@ -14,17 +14,22 @@ from router_service.domain.feedback import Feedback
 from router_service.domain.identity import Identity, IdentityKind
 from router_service.domain.limit import Subject
 from router_service.domain.receipt import Receipt
+from router_service.edge.admission import ended_by_draining
+from router_service.edge.deadline import planned
+from router_service.edge.deduplication import Deduplication
+from router_service.edge.ports import CallEngine
+from router_service.edge.reader import CallRecord
+from router_service.edge.request_id import is_request_id
 from router_service.limits.idempotency import Idempotency
 from router_service.limits.local_keys import LocalKeys
 from router_service.rpc.accounts import allowances_response, usage_query_of, usage_response
-from router_service.rpc.admission import ended_by_draining
 from router_service.rpc.authentication import AskedOnce
-from router_service.rpc.deduplication import Deduplication, replayed
+from router_service.rpc.deduplication import ProtobufAnswers, replayed
 from router_service.rpc.errors import FailedCall
 from router_service.rpc.feedback import check_may_judge, feedback_of
 from router_service.rpc.pages import page_of
-from router_service.rpc.ports import Accounts, CallEngine, Context, IdentityOf
-from router_service.rpc.request_id import assign_request_id, is_request_id
+from router_service.rpc.ports import Accounts, Context, IdentityOf
+from router_service.rpc.request_id import assign_request_id
 from router_service.rpc.requests import CallRequest, call_of
 from router_service.rpc.responses import (
     decision_to_wire,
@@ -32,18 +37,11 @@ from router_service.rpc.responses import (
     receipt_to_wire,
     timestamp,
 )
-from router_service.rpc.stream import CallRecord, EventWriter
+from router_service.rpc.stream import EventWriter
 from router_service.telemetry.tracing import current_trace_id
 
 SERVICE = "llmrouter.v1.RouterService"
 
-# Our own answer should arrive before the caller stops waiting for it. On the wire a timeout is rounded up to at most
-# three digits, so that we see up to a hundredth more time than the caller has. Of a long deadline that hundredth would
-# cost more answers than it saves.
-_RESERVE = 0.05
-_ROUNDING = 0.01
-_LARGEST_RESERVE = 0.25
-_LEAST_FOR_RESERVE = 0.2
 # When a call that has just ended is in the ledger's database, in seconds.
 _RECORDED_WITHIN = 2.0
 
@@ -69,7 +67,9 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
         self._engine = engine
         self.identity_of = AskedOnce(identity_of)
         self._accounts = accounts
-        self._deduplication = Deduplication(idempotency or Idempotency(LocalKeys(time.monotonic)), permit=engine.permit)
+        self._deduplication = Deduplication(
+            idempotency or Idempotency(LocalKeys(time.monotonic)), ProtobufAnswers(), permit=engine.permit
+        )
         self._write_timeout = write_timeout
         self._on_feedback = on_feedback
 
@@ -206,8 +206,4 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
 def _deadline(context: Context) -> float | None:
     """When our answer should be there, on the loop's clock; `None` where the caller waits for ever."""
     remaining: float | None = context.time_remaining()
-    if remaining is None:
-        return None
-    if remaining > _LEAST_FOR_RESERVE:
-        remaining -= min(remaining * _ROUNDING + _RESERVE, _LARGEST_RESERVE)
-    return asyncio.get_running_loop().time() + remaining
+    return None if remaining is None else asyncio.get_running_loop().time() + planned(remaining)

@@ -10,9 +10,9 @@ import grpc.aio
 
 from llmrouter.v1 import receipt_pb2, router_service_pb2, stream_pb2
 from router_service.domain.decision import Decision
-from router_service.domain.error import Cancelled
 from router_service.domain.event import AttemptDiscarded, AttemptStarted, Decided, Deltas, Event, Finished, Judged
 from router_service.domain.receipt import Receipt
+from router_service.edge.reader import Patience
 from router_service.rpc.responses import (
     attempt_started_to_wire,
     decision_to_wire,
@@ -23,23 +23,6 @@ from router_service.rpc.responses import (
 
 Result = TypeVar("Result")
 Write = Callable[[router_service_pb2.StreamCompleteResponse], Awaitable[None]]
-
-
-class CallRecord:
-    """What the edge remembers of a unary call, for its status: whether an upstream was called, and the receipt."""
-
-    __slots__ = ("dispatched", "receipt")
-
-    def __init__(self) -> None:
-        self.dispatched = False
-        self.receipt: Receipt | None = None
-
-    async def __call__(self, event: Event, /) -> None:
-        kind = type(event)
-        if kind is AttemptStarted:
-            self.dispatched = True
-        elif isinstance(event, Finished):
-            self.receipt = event.receipt
 
 
 class EventWriter:
@@ -58,12 +41,8 @@ class EventWriter:
         "_interrupted",
         "_patience",
         "_sequence",
-        "_timer",
         "_verdicts",
-        "_waiting",
-        "_waiting_before",
         "_write",
-        "_write_timeout",
         "dispatched",
         "receipt",
     )
@@ -72,15 +51,10 @@ class EventWriter:
         self.dispatched = False
         self.receipt: Receipt | None = None
         self._write = write
-        self._write_timeout = write_timeout
-        self._patience = asyncio.timeout(None)
+        self._patience = Patience(write_timeout)
         self._sequence = 0
         # gRPC still holds a message whose write was cancelled, and takes no other: only the status can follow.
         self._interrupted = False
-        # The event that waits for the reader, 0 while none does; now, and when last looked at.
-        self._waiting = 0
-        self._waiting_before = 0
-        self._timer: asyncio.TimerHandle
         self._decision: Decision | None = None
         # By attempt: a hedge is announced only if it is the one that is heard.
         self._announcements: dict[int, AttemptStarted] = {}
@@ -88,29 +62,8 @@ class EventWriter:
         self._verdicts: list[receipt_pb2.GateVerdict] = []
 
     async def carry(self, answering: Awaitable[Result]) -> Result:
-        """The answer, waited for while its events are written.
-
-        Raises `Cancelled` where the reader stopped: `answering` is cancelled then, as if the caller had left.
-        """
-        self._look()
-        try:
-            async with self._patience:
-                return await answering
-        except TimeoutError as error:
-            if not self._patience.expired():
-                raise
-            raise Cancelled(f"The caller read nothing for {self._write_timeout:g} s, so the call was ended.") from error
-        finally:
-            self._timer.cancel()
-
-    def _look(self) -> None:
-        """Look after the reader now and then: a timer for each event would cost as much as the event."""
-        loop = asyncio.get_running_loop()
-        if self._waiting and self._waiting == self._waiting_before:
-            self._patience.reschedule(loop.time())
-            return
-        self._waiting_before = self._waiting
-        self._timer = loop.call_later(self._write_timeout, self._look)
+        """The answer, waited for while its events are written. Raises `Cancelled` where the reader stopped."""
+        return await self._patience.carry(answering)
 
     async def __call__(self, event: Event, /) -> None:
         if isinstance(event, Deltas):
@@ -190,7 +143,7 @@ class EventWriter:
         return self._sequence
 
     async def _send(self, response: router_service_pb2.StreamCompleteResponse) -> None:
-        self._waiting = response.sequence
+        self._patience.waiting = response.sequence
         try:
             await self._write(response)
         except grpc.aio.InternalError as error:
@@ -199,4 +152,4 @@ class EventWriter:
         except asyncio.CancelledError:
             self._interrupted = True
             raise
-        self._waiting = 0
+        self._patience.waiting = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any
@@ -17,20 +17,15 @@ from typing import Any
 import grpc
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.baggage.propagation import W3CBaggagePropagator
-from opentelemetry.context import Context as TraceContext
-from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace import SpanKind, Status, StatusCode
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from router_service.rpc.handlers import Handler, Layer, behavior_of, with_behavior
 from router_service.rpc.ports import Context
 from router_service.telemetry import semconv
 from router_service.telemetry.setup import Telemetry
+from router_service.telemetry.tracing import remote_context
 
 _UNTRACED = ("/grpc.health.", "/grpc.reflection.")
-_CONTEXT_KEYS = frozenset({"traceparent", "tracestate", "baggage"})
-_PROPAGATOR = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
 # A caller whose deadline passes also resets its stream, and in about a tenth of all cases the reset is seen first, with
 # up to 3 ms left on this side's clock.
 _DEADLINE_SLACK = 0.02
@@ -75,7 +70,7 @@ class _Rpc:
         self._method = method
         self._context = context
         self._began = time.perf_counter()
-        parent = _remote_context(context.invocation_metadata() or ())
+        parent = remote_context(context.invocation_metadata() or ())
         self._span = telemetry.tracer.start_span(
             method,
             parent,
@@ -104,15 +99,6 @@ class _Rpc:
             self._span.set_attribute(semconv.RPC_STATUS, status)
         self._span.end()
         self._telemetry.observe_rpc(self._method, status, error, time.perf_counter() - self._began)
-
-
-def _remote_context(metadata: Iterable[tuple[str, str | bytes]]) -> TraceContext:
-    carrier: dict[str, list[str]] = {}
-    for key, value in metadata:
-        if key in _CONTEXT_KEYS and isinstance(value, str):
-            carrier.setdefault(key, []).append(value)
-    # An explicit empty context: what is current here belongs to no caller.
-    return _PROPAGATOR.extract(carrier, TraceContext()) if carrier else TraceContext()
 
 
 def status_of(context: Context, exc: BaseException | None) -> str:

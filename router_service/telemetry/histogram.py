@@ -106,6 +106,17 @@ class Histogram:
         )
 
 
+def prefers_deltas(reader: MetricReader) -> bool:
+    """Whether a reader wants of histograms only what is new."""
+    return _temporality(reader) is AggregationTemporality.DELTA
+
+
+def _temporality(reader: MetricReader) -> AggregationTemporality:
+    return next(
+        wanted for kind, wanted in reader._instrument_class_temporality.items() if issubclass(kind, SdkHistogram)
+    )
+
+
 def show_histograms(reader: MetricReader, scope: str, histograms: Sequence[Histogram]) -> None:
     """Have a reader that a `MeterProvider` serves find these histograms too, beside the other metrics of `scope`.
 
@@ -113,9 +124,7 @@ def show_histograms(reader: MetricReader, scope: str, histograms: Sequence[Histo
     deltas must be the only one.
     """
     collect: Any = reader._collect
-    temporality = next(
-        wanted for kind, wanted in reader._instrument_class_temporality.items() if issubclass(kind, SdkHistogram)
-    )
+    temporality = _temporality(reader)
 
     def collect_all(collecting: MetricReader, **options: Any) -> MetricsData | None:
         data: MetricsData | None = collect(collecting, **options)

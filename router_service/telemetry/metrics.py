@@ -125,11 +125,6 @@ class Metrics:
         counter(semconv.METRIC_COST, "USD", self._cost, 1e9)
         counter(semconv.METRIC_UNPRICED, "{request}", self._unpriced)
         counter(semconv.METRIC_TOKENS, "{token}", self._tokens)
-        # A request dearer than its baseline saves a negative amount, so this total may fall.
-        meter.create_observable_up_down_counter(semconv.METRIC_SAVED, [_observing(self._saved, 1e9)], unit="USD")
-        meter.create_observable_up_down_counter(
-            semconv.METRIC_ACTIVE_REQUESTS, [lambda _: [Observation(self._active)]], unit="{request}"
-        )
         self._observe_state(meter, observer_failures)
 
         def histogram(name: str, unit: str, *keys: str) -> Histogram:
@@ -146,6 +141,8 @@ class Metrics:
         self._feedback_score = histogram(
             semconv.METRIC_FEEDBACK_SCORE, "1", semconv.DEPLOYMENT, semconv.FEEDBACK_SOURCE
         )
+        request = (semconv.HTTP_METHOD, semconv.HTTP_ROUTE, semconv.HTTP_STATUS, semconv.ERROR_TYPE)
+        self._http_duration = histogram(semconv.METRIC_HTTP_DURATION, "s", *request)
         self.loop_lag = histogram(semconv.METRIC_LOOP_LAG, "s")
         self.histograms = (
             self._token_usage,
@@ -155,11 +152,17 @@ class Metrics:
             self._route_duration,
             self._rpc_duration,
             self._feedback_score,
+            self._http_duration,
             self.loop_lag,
         )
 
     def _observe_state(self, meter: Meter, observer_failures: Callable[[], int]) -> None:
         """What is not counted but is as it is when metrics are collected."""
+        # A request dearer than its baseline saves a negative amount, so this total may fall.
+        meter.create_observable_up_down_counter(semconv.METRIC_SAVED, [_observing(self._saved, 1e9)], unit="USD")
+        meter.create_observable_up_down_counter(
+            semconv.METRIC_ACTIVE_REQUESTS, [lambda _: [Observation(self._active)]], unit="{request}"
+        )
         meter.create_observable_gauge(
             semconv.METRIC_LEDGER_BACKLOG,
             [lambda _: [Observation(self.ledger()[0])]],
@@ -258,6 +261,11 @@ class Metrics:
     def rpc_ended(self, method: str, status: str, error: str, duration: float) -> None:
         """Record an RPC of `duration` seconds; `error` is empty where `status` is not an error of the server."""
         self._rpc_duration.record(duration, "grpc", method, status, error)
+
+    def http_ended(self, method: str, route: str, status: str, error: str, duration: float) -> None:
+        """Record an HTTP request of `duration` seconds; `error` is empty where the server did not fail. `status` is
+        empty where nobody was left to be told one."""
+        self._http_duration.record(duration, method, route, status, error)
 
     def _observe_health(self, _: CallbackOptions) -> Iterable[Observation]:
         return [Observation(int(is_open), {semconv.DEPLOYMENT: name}) for name, is_open in self.health().items()]

@@ -30,6 +30,13 @@ RPC_METHOD: Final = "rpc.method"
 RPC_STATUS: Final = "rpc.response.status_code"
 """Behind this one name because the conventions are renaming it."""
 
+# HTTP
+HTTP_METHOD: Final = "http.request.method"
+HTTP_ROUTE: Final = "http.route"
+HTTP_STATUS: Final = "http.response.status_code"
+URL_PATH: Final = "url.path"
+URL_SCHEME: Final = "url.scheme"
+
 # Shared
 ERROR_TYPE: Final = "error.type"
 ERROR_OTHER: Final = "_OTHER"
@@ -150,6 +157,7 @@ METRIC_OPERATION_DURATION: Final = "gen_ai.client.operation.duration"
 METRIC_FIRST_CHUNK: Final = "gen_ai.client.operation.time_to_first_chunk"
 METRIC_OUTPUT_CHUNK: Final = "gen_ai.client.operation.time_per_output_chunk"
 METRIC_RPC_DURATION: Final = "rpc.server.call.duration"
+METRIC_HTTP_DURATION: Final = "http.server.request.duration"
 METRIC_REQUESTS: Final = "llm_router.requests"
 METRIC_ACTIVE_REQUESTS: Final = "llm_router.active_requests"
 METRIC_ATTEMPTS: Final = "llm_router.attempts"
@@ -181,7 +189,7 @@ CONNECTION_STATE: Final = "http.connection.state"
 OPERATION_SECONDS: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 TOKENS: Final = tuple(4**power for power in range(14))
 RPC_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0)
-"""Longer than the conventions' buckets, which end at 10 s: completions last minutes."""
+"""Of RPCs and HTTP requests. Longer than the conventions' buckets, which end at 10 s: completions last minutes."""
 ROUTE_SECONDS: Final = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0)
 LAG_SECONDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -193,6 +201,7 @@ BUCKETS: Final[dict[str, tuple[float, ...]]] = {
     METRIC_FIRST_CHUNK: OPERATION_SECONDS,
     METRIC_OUTPUT_CHUNK: OPERATION_SECONDS,
     METRIC_RPC_DURATION: RPC_SECONDS,
+    METRIC_HTTP_DURATION: RPC_SECONDS,
     METRIC_ROUTE_DURATION: ROUTE_SECONDS,
     METRIC_LOOP_LAG: LAG_SECONDS,
     METRIC_FEEDBACK_SCORE: SCORES,

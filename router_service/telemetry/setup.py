@@ -41,7 +41,8 @@ from router_service.domain.feedback import Feedback
 from router_service.domain.receipt import ShadowCounts
 from router_service.telemetry import otlp, semconv
 from router_service.telemetry.export import BatchSink, DirectSink, Rarely
-from router_service.telemetry.histogram import show_histograms
+from router_service.telemetry.exposition import Exposed
+from router_service.telemetry.histogram import prefers_deltas, show_histograms
 from router_service.telemetry.loop_lag import LoopLag
 from router_service.telemetry.metrics import Metrics
 from router_service.telemetry.observer import AuditObserver, CallObserver, Failures
@@ -60,8 +61,9 @@ class Telemetry:
     """Traces, metrics and the audit record of one process.
 
     Spans go to `settings.otlp_endpoint` (or `OTEL_EXPORTER_OTLP_ENDPOINT`) and, at once and as objects, to
-    `span_exporter` if given; metrics likewise to the endpoint and `metric_reader`. Without any of them a call costs
-    next to nothing, and only its audit record is written. `features` are the configured ones: others share one label.
+    `span_exporter` if given; metrics likewise to the endpoint and `metric_reader`, and with `exposes_metrics` whoever
+    asks gets them from `exposition`. Without any of them a call costs next to nothing, and only its audit record is
+    written. `features` are the configured ones: others share one label.
     `now` is nanoseconds since the epoch.
     """
 
@@ -73,6 +75,7 @@ class Telemetry:
         features: Iterable[str] = (),
         span_exporter: SpanExporter | None = None,
         metric_reader: MetricReader | None = None,
+        exposes_metrics: bool = False,
         now: Callable[[], int] = time.time_ns,
     ) -> None:
         self._settings = settings
@@ -81,6 +84,7 @@ class Telemetry:
         self._otlp_exporters: list[otlp.SpanExporter | OTLPMetricExporter] = []
         self._sampler = TailSampler(self._hand_on, ratio=settings.sample_ratio, slow_seconds=settings.slow_seconds)
         resource = _resource(settings.service_name, version)
+        self._exposed = Exposed() if exposes_metrics else None
         self._meter_provider = self._metering(resource, metric_reader)
         self._metrics = self._make_metrics(features)
         if span_exporter is not None:
@@ -136,6 +140,21 @@ class Telemetry:
         if self._metrics is not None:
             self._metrics.feedback_given(feedback, deployment)
 
+    def observe_http(self, method: str, route: str, status: str, error: str, seconds: float) -> None:
+        """Record the duration of an HTTP request; `error` is empty where `status` is not the server's failure."""
+        if self._metrics is not None:
+            self._metrics.http_ended(method, route, status, error, seconds)
+
+    @property
+    def exposes_metrics(self) -> bool:
+        """Whether there is an `exposition`."""
+        return self._exposed is not None
+
+    async def exposition(self, accept: str) -> tuple[bytes, str]:
+        """All metrics in the Prometheus format that suits an Accept header, and its content type."""
+        assert self._exposed is not None
+        return await asyncio.to_thread(self._exposed.text, accept)
+
     def observe_health(self, health: Callable[[], Mapping[str, bool]]) -> None:
         """Export of each deployment id whether its circuit is open. `health` is called from another thread."""
         if self._metrics is not None:
@@ -186,6 +205,8 @@ class Telemetry:
     def _metering(self, resource: Resource, reader: MetricReader | None) -> MeterProvider:
         settings = self._settings
         readers: list[MetricReader] = [reader] if reader is not None else []
+        if self._exposed is not None:
+            readers.append(self._exposed.reader)
         if endpoint := _endpoint(settings, OTEL_EXPORTER_OTLP_METRICS_ENDPOINT):
             _quieten()
             exporter = OTLPMetricExporter(endpoint, _insecure(settings), headers=_headers(settings))
@@ -206,8 +227,12 @@ class Telemetry:
         meter = self._meter_provider.get_meter(semconv.SCOPE, schema_url=semconv.SCHEMA_URL)
         metrics = Metrics(meter, dropped_spans=self.dropped_spans, observer_failures=lambda: self._failures.count)
         metrics.features = frozenset(features)
-        for reader in self._readers:
+        # A histogram forgets what it has told as a delta, so that others would see parts.
+        wants_deltas = [reader for reader in self._readers if prefers_deltas(reader)]
+        for reader in wants_deltas or self._readers:
             show_histograms(reader, semconv.SCOPE, metrics.histograms)
+        if wants_deltas and self._exposed is not None:
+            logger.warning("OTLP prefers deltas, so that /metrics shows no histograms: they go to OTLP alone")
         return metrics
 
     def _make_tracing(self, resource: Resource, now: Callable[[], int]) -> Tracing:

@@ -21,8 +21,8 @@ from jwt.algorithms import ECAlgorithm
 
 from llmrouter import AsyncClient, RouterError
 from router_service.app import Application
+from router_service.edge.address import CannotServe
 from router_service.identity.keys import new_key
-from router_service.rpc.address import CannotServe
 
 KEY, LIMITED_KEY = new_key().reveal(), new_key().reveal()
 ISSUER_KEY = ec.generate_private_key(ec.SECP256R1())

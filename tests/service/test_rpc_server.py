@@ -36,7 +36,7 @@ from llmrouter.v1 import router_service_pb2_grpc
 from router_service.config.configuration import ServerSettings, TlsSettings
 from router_service.domain.call import Call
 from router_service.domain.event import Deltas, Emit, TextDelta
-from router_service.rpc.address import CannotServe
+from router_service.edge.address import CannotServe
 from router_service.rpc.server import GrpcServer
 from router_service.rpc.servicer import SERVICE, RouterServicer
 

@@ -15,7 +15,8 @@ from identities import EVERYTHING, caller, identified
 
 from router_service.domain.error import Draining, Overloaded, RouterError
 from router_service.domain.identity import Identity
-from router_service.rpc.admission import Admission, ended_by_draining
+from router_service.edge.admission import Admission, ended_by_draining
+from router_service.rpc.admission import AdmissionLayer
 from router_service.rpc.authentication import AskedOnce
 from router_service.rpc.handlers import Behavior, behavior_of
 
@@ -40,10 +41,10 @@ class Door:
     served: list[Call] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.admission = Admission(
+        self.admission = Admission(max_calls=self.max_calls, max_per_tenant=self.max_per_tenant)
+        self.layer = AdmissionLayer(
             "llmrouter.v1.RouterService",
-            max_calls=self.max_calls,
-            max_per_tenant=self.max_per_tenant,
+            admission=self.admission,
             identity_of=identified(lambda context: context.tenant),
         )
 
@@ -52,7 +53,7 @@ class Door:
             await call.ends
 
         handler = grpc.unary_unary_rpc_method_handler(serve)
-        self._behavior: Behavior = behavior_of(self.admission.wrap(METHOD, handler))
+        self._behavior: Behavior = behavior_of(self.layer.wrap(METHOD, handler))
 
     async def knock(self, tenant: str) -> Call:
         """Begin a call; it is refused by now, or being served."""
@@ -151,7 +152,7 @@ async def test_a_caller_without_a_tenant_is_not_counted() -> None:
     def nobody(context: object) -> str:
         raise RouterError("no credentials")
 
-    door.admission._identity_of = identified(nobody)
+    door.layer._identity_of = identified(nobody)
     assert isinstance(await settle(await door.knock("a")), RouterError)
     assert door.served == []
     assert door.admission.in_flight == 0
@@ -165,7 +166,7 @@ async def test_at_the_cap_and_while_draining_nobodys_credentials_are_looked_at()
         asked.append(context)
         return "a"
 
-    door.admission._identity_of = identified(tenant_of)
+    door.layer._identity_of = identified(tenant_of)
     first = await door.knock("a")
     assert isinstance(await settle(await door.knock("a")), Overloaded)
     door.admission.drain()
@@ -219,7 +220,7 @@ async def test_a_caller_may_be_granted_fewer_calls_than_its_tenant() -> None:
     async def identity_of(call: Call) -> Identity:
         return caller(call.tenant, grants=replace(EVERYTHING, max_concurrent_calls=1))
 
-    door.admission._identity_of = identity_of  # type: ignore[assignment]
+    door.layer._identity_of = identity_of  # type: ignore[assignment]
     first = await door.knock("a")
     refused = await settle(await door.knock("a"))
     assert isinstance(refused, Overloaded)

@@ -12,8 +12,8 @@ from identities import caller
 
 from llmrouter.v1 import chat_pb2, router_service_pb2
 from router_service.domain.error import InvalidRequest, Violation
+from router_service.edge.violations import MAX_JSON, Violations
 from router_service.rpc.requests import call_of
-from router_service.rpc.violations import MAX_JSON, Violations
 
 Part, ToolCall, Opaque = chat_pb2.Part, chat_pb2.ToolCall, chat_pb2.Opaque
 USER, ASSISTANT = chat_pb2.ROLE_USER, chat_pb2.ROLE_ASSISTANT

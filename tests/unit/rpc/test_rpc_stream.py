@@ -26,7 +26,8 @@ from router_service.domain.event import (
 )
 from router_service.domain.logprob import Logprobs, TokenLogprob
 from router_service.domain.receipt import AttemptReason
-from router_service.rpc.stream import CallRecord, EventWriter
+from router_service.edge.reader import CallRecord
+from router_service.rpc.stream import EventWriter
 
 Response = router_service_pb2.StreamCompleteResponse
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from router_service.rpc.address import CannotServe, check_address, exposure
+from router_service.edge.address import CannotServe, check_address, exposure
 
 
 @pytest.mark.parametrize(

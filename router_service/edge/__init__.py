@@ -1,0 +1,1 @@
+"""What both edges need: who may come in, what a request may hold, repeats and slow readers. No wire format."""

@@ -1,0 +1,74 @@
+"""What Prometheus fetches is what the SDK's own reader finds."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from opentelemetry.sdk.metrics import Histogram as SdkHistogram
+from opentelemetry.sdk.metrics.export import AggregationTemporality, Histogram, InMemoryMetricReader, Sum
+
+from router_service.config.configuration import TelemetrySettings
+from router_service.telemetry import semconv
+from router_service.telemetry.setup import Telemetry
+
+NUMBER = re.compile(r"^(\w+)(\{.*\})? (\S+)$", re.MULTILINE)
+
+
+async def test_every_metric_is_exposed_with_its_type_and_labels() -> None:
+    reader = InMemoryMetricReader()
+    telemetry = Telemetry(TelemetrySettings(), metric_reader=reader, exposes_metrics=True)
+    metrics = telemetry._metrics
+    assert metrics is not None
+    telemetry.observe_health(lambda: {"d": True})
+    telemetry.observe_connections(lambda: {"p": (1, 2)})
+    for tally in [value for value in vars(metrics).values() if hasattr(value, "add")] + list(metrics._repeats.values()):
+        tally.add(3, *[f"v{place}" for place in range(len(tally._keys))])
+    for histogram in metrics.histograms:
+        histogram.record(0.5, *["x" for _ in histogram._keys])
+    text, kind = await telemetry.exposition("")
+    data = reader.get_metrics_data()
+    assert data is not None
+    found = [metric for scope in data.resource_metrics[0].scope_metrics for metric in scope.metrics]
+    exposed = {name for name, _, _ in NUMBER.findall(text.decode())}
+    names = {value for key, value in vars(semconv).items() if key.startswith("METRIC_")}
+    # Nothing was dropped, which is not a number either.
+    assert {metric.name for metric in found} >= names - {semconv.METRIC_DROPPED_SPANS}
+    for metric in found:
+        [family] = [name for name in types(text) if matches(name, metric.name, metric.unit)]
+        if isinstance(metric.data, Histogram):
+            assert types(text)[family] == "histogram"
+            assert f"{family}_count" in exposed
+        elif isinstance(metric.data, Sum) and metric.data.is_monotonic:
+            assert types(text)[family] == "counter"
+        else:
+            assert types(text)[family] == "gauge"
+    point = re.search(r"^llm_router_requests_total\{(.*)\} 3\.0$", text.decode(), re.MULTILINE)
+    assert point is not None
+    labels = {"llm_router_feature", "llm_router_user_tier", "llm_router_route_rule", "llm_router_request_status"}
+    assert set(re.findall(r'(\w+)="', point[1])) == labels
+    assert kind.startswith("text/plain")
+    assert b"# EOF" in (await telemetry.exposition("application/openmetrics-text; version=1.0.0"))[0]
+    await telemetry.shutdown()
+
+
+def types(text: bytes) -> dict[str, str]:
+    return dict(re.findall(r"^# TYPE (\w+) (\w+)$", text.decode(), re.MULTILINE))
+
+
+def matches(family: str, name: str, unit: str) -> bool:
+    stem = name.replace(".", "_")
+    return family.removesuffix("_total") in {stem, *(f"{stem}_{suffix}" for suffix in ("seconds", "bytes", "USD"))}
+
+
+async def test_where_otlp_wants_deltas_no_part_of_a_histogram_is_shown(caplog: pytest.LogCaptureFixture) -> None:
+    reader = InMemoryMetricReader(preferred_temporality={SdkHistogram: AggregationTemporality.DELTA})
+    telemetry = Telemetry(TelemetrySettings(), metric_reader=reader, exposes_metrics=True)
+    telemetry.observe_http("GET", "/", "200", "", 0.1)
+    text, _ = await telemetry.exposition("")
+    assert b"http_server_request_duration" not in text
+    data = reader.get_metrics_data()
+    assert data is not None
+    assert "http.server.request.duration" in data.to_json()
+    assert "OTLP alone" in caplog.text
+    await telemetry.shutdown()
