@@ -69,12 +69,12 @@ def evaluate(
     """Run one prompt set over several models through the router: quality, cost, latency, and the cheapest that does."""
     from router_service.cli import eval_session  # noqa: PLC0415 - brings along what no other command waits for
     from router_service.cli.evaluation_view import plan_view, report_view  # noqa: PLC0415
+    from router_service.edge.address import CannotServe  # noqa: PLC0415
     from router_service.lab.asking import RouterGone  # noqa: PLC0415
     from router_service.lab.page import page  # noqa: PLC0415
     from router_service.lab.prompt_set import PromptSetError, read_prompt_set  # noqa: PLC0415
     from router_service.lab.report import as_data  # noqa: PLC0415
     from router_service.lab.trial_log import TrialLogError  # noqa: PLC0415
-    from router_service.edge.address import CannotServe  # noqa: PLC0415
     from router_service.storage.database import StorageError  # noqa: PLC0415
 
     try:

@@ -9,8 +9,8 @@ from router_service.domain.error import PermissionDenied
 from router_service.domain.feedback import Feedback, FeedbackSource, Thumbs
 from router_service.domain.identity import Identity
 from router_service.domain.receipt import Receipt
-from router_service.edge.request_id import is_request_id
 from router_service.edge.bounds import MAX_ID
+from router_service.edge.request_id import is_request_id
 from router_service.edge.violations import Violations
 
 MAX_FEEDBACK_LABEL = 64
