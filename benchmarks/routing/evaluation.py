@@ -23,7 +23,6 @@ from router_service.routing.learned import Learned
 SPLITS = 3
 FEW_LABELS = 1500
 KEEPS = (0.95, 0.98, 0.99, 1.0)
-_PRE_PENALTY_OF_FEW = 3.0
 _SAVING_SPLITS = 20
 _TIMED = 3
 _EDITED = 2000
@@ -88,9 +87,7 @@ def _learned(prompts: Prompts, train: Sequence[int]) -> dict[str, Score]:
 
 def _pre_router(prompts: Prompts, train: Sequence[int]) -> Score:
     gains = prompts.pair.gains
-    penalty = _PRE_PENALTY_OF_FEW if len(train) < FEW_LABELS else 16.0
-    weights = learn([prompts.said[one] for one in train], [gains[one] for one in train], penalty=penalty)
-    model = Learned(weights)
+    model = Learned(learn([prompts.said[one] for one in train], [gains[one] for one in train]))
     return lambda one: model.gain(prompts.said[one])
 
 

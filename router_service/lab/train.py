@@ -19,8 +19,6 @@ _HELD_OUT = 30
 """Percent of the prompts that are judged by, and not learned from."""
 
 _FEWEST = 100
-_MANY = 3000
-_PENALTY_OF_FEW, _PENALTY_OF_MANY = 6.0, 16.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +48,7 @@ def train(pair: Pair, *, keep: float, confidence: float) -> Trained:
     out = set(held)
     known = [one for one in range(len(said)) if one not in out]
     gains = pair.gains
-    penalty = _PENALTY_OF_MANY if len(known) > _MANY else _PENALTY_OF_FEW
-    weights = learn([said[one] for one in known], [gains[one] for one in known], penalty=penalty)
+    weights = learn([said[one] for one in known], [gains[one] for one in known])
     model = Learned(weights)
     found = calibrated(pair, model.score, said, held, keep=keep, confidence=confidence)
     hard = as_setting(found.threshold)
