@@ -101,8 +101,8 @@ class Learned:
                 dot += size * learned[1]
                 squares += size * size
         figures = shape_of(said)
-        shape = sum(map(mul, self._shape, scaled(figures, self._scale))) + self._together(figures)
-        return shape + (dot / sqrt(squares) if squares else 0.0)
+        shape: float = sum(map(mul, self._shape, scaled(figures, self._scale)))
+        return shape + self._together(figures) + (dot / sqrt(squares) if squares else 0.0)
 
     def _together(self, figures: Sequence[float]) -> float:
         """What the ferns make of the shape."""
