@@ -71,6 +71,8 @@ def report(name: str, found: Mapping[str, Any]) -> Iterator[str]:
         f"\n{name}: {found['prompts']:,} prompts, {found['weak']} {found['weak_mean']:.3f}, "
         f"{found['strong']} {found['strong_mean']:.3f}"
     )
+    if not found["curves"]:
+        yield f"  {found['strong']} is no better than {found['weak']} here: there is no gap to recover"
     yield f"  {'':38}{'APGR':>8}{'spread':>9}{'CPT50':>8}{'CPT80':>8}"
     for router, figures in found["curves"].items():
         spread = f"{figures['apgr_spread']:9.3f}" if "apgr_spread" in figures else " " * 9

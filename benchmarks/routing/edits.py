@@ -14,14 +14,13 @@ _CHARACTERS_PER_TYPO = 200
 
 def _typo(text: str, draw: Random) -> str:
     """Two neighbouring letters swapped within a word, once for each 200 characters, at least once."""
-    for _ in range(1 + len(text) // _CHARACTERS_PER_TYPO):
-        words = list(_WORD.finditer(text))
-        if not words:
-            break
-        word = draw.choice(words)
-        at = draw.randrange(word.start(), word.end() - 1)
-        text = f"{text[:at]}{text[at + 1]}{text[at]}{text[at + 2 :]}"
-    return text
+    spans = [(word.start(), word.end()) for word in _WORD.finditer(text)]
+    letters = list(text)
+    for _ in range(1 + len(text) // _CHARACTERS_PER_TYPO if spans else 0):
+        start, end = draw.choice(spans)
+        at = draw.randrange(start, end - 1)
+        letters[at], letters[at + 1] = letters[at + 1], letters[at]
+    return "".join(letters)
 
 
 def _filler(text: str, draw: Random) -> str:

@@ -23,7 +23,7 @@ from router_service.routing.learned import Learned
 SPLITS = 3
 FEW_LABELS = 1500
 KEEPS = (0.95, 0.98, 0.99, 1.0)
-_PRE_PENALTY_OF_FEW = 3.0
+_FEWEST_TO_LEARN_FROM = 2
 _SAVING_SPLITS = 20
 _TIMED = 3
 _EDITED = 2000
@@ -47,9 +47,14 @@ class Prompts:
 
 
 def curves(prompts: Prompts, default: Classifier, heuristic: Classifier) -> dict[str, Any]:
-    """Each router's APGR, CPT50 and CPT80: on all prompts, or the mean over halves that it did not learn from."""
+    """Each router's APGR, CPT50 and CPT80: on all prompts, or the mean over halves that it did not learn from.
+
+    Empty where the strong model is no better than the weak one; halves of which that is true are left out.
+    """
     pair, said = prompts.pair, prompts.said
     everything = range(len(prompts))
+    if sum(pair.gains) <= 0:
+        return {}
     found: dict[str, list[dict[str, float]]] = {
         "random": [_figures(lambda _: 0.0, everything, pair)],
         "prompt length": [_figures(lambda one: len(pair.prompts[one]), everything, pair)],
@@ -58,6 +63,8 @@ def curves(prompts: Prompts, default: Classifier, heuristic: Classifier) -> dict
         "oracle": [_figures(pair.gains.__getitem__, everything, pair)],
     }
     for train, test in halves(len(prompts)):
+        if len(train) < _FEWEST_TO_LEARN_FROM or sum(pair.gains[one] for one in test) <= 0:
+            continue
         for name, score in _learned(prompts, train).items():
             found.setdefault(name, []).append(_figures(score, test, pair))
     return {name: _with_spread(figures) for name, figures in found.items()}
@@ -88,9 +95,7 @@ def _learned(prompts: Prompts, train: Sequence[int]) -> dict[str, Score]:
 
 def _pre_router(prompts: Prompts, train: Sequence[int]) -> Score:
     gains = prompts.pair.gains
-    penalty = _PRE_PENALTY_OF_FEW if len(train) < FEW_LABELS else 16.0
-    weights = learn([prompts.said[one] for one in train], [gains[one] for one in train], penalty=penalty)
-    model = Learned(weights)
+    model = Learned(learn([prompts.said[one] for one in train], [gains[one] for one in train]))
     return lambda one: model.gain(prompts.said[one])
 
 

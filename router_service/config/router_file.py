@@ -9,17 +9,25 @@ from pathlib import Path
 
 import msgspec
 
-from router_service.domain.classifier import HEURISTIC, LEARNED, LLM, LearnedWeights, Term
+from router_service.domain.classifier import HEURISTIC, LEARNED, LLM, Cut, Fern, LearnedWeights, Term
 
-FORMAT = "llmrouter-classifier/1"
+FORMAT = "llmrouter-classifier/2"
 FIGURES = 16
 """How many figures the shape of a prompt has; `routing.shape.SHAPE` names them."""
 
 _MOST_BYTES = 64 * 2**20
+_MOST_CUTS = 8
 
 
 class RouterFileError(Exception):
     """The file is none that `llmrouter train` wrote; the message says what is wrong with it."""
+
+
+class FernShape(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A fern: pairs of a figure's place and a cut, and a weight for each leaf."""
+
+    cuts: list[Cut]
+    weights: list[float]
 
 
 class RouterFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -32,6 +40,7 @@ class RouterFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     spread: float
     moderate_from: float
     complex_from: float
+    ferns: list[FernShape] = []
 
 
 def is_router_file(name: str) -> bool:
@@ -58,9 +67,11 @@ def _weights(content: bytes, name: str) -> LearnedWeights:
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise RouterFileError(f"is no router file: {exc}") from exc
     if read.format != FORMAT:
-        raise RouterFileError(f'is of the format "{read.format}", not "{FORMAT}"')
+        raise RouterFileError(f'is of the format "{read.format}", not "{FORMAT}": train it anew')
     if len(read.shape) != FIGURES or read.spread <= 0 or any(spread <= 0 for _, spread, _ in read.shape):
         raise RouterFileError(f"does not have {FIGURES} figures of shape with spreads above 0")
+    if not all(map(_is_fern, read.ferns)):
+        raise RouterFileError(f"has a fern without 1 to {_MOST_CUTS} cuts of these figures and a weight for each leaf")
     return LearnedWeights(
         name=name,
         terms={_term(text): learned for text, learned in read.terms.items()},
@@ -68,8 +79,14 @@ def _weights(content: bytes, name: str) -> LearnedWeights:
         spread=read.spread,
         moderate_from=read.moderate_from,
         complex_from=read.complex_from,
+        ferns=tuple(Fern(cuts=tuple(fern.cuts), weights=tuple(fern.weights)) for fern in read.ferns),
         digest=hashlib.sha256(content).hexdigest()[:12],
     )
+
+
+def _is_fern(fern: FernShape) -> bool:
+    places = all(0 <= figure < FIGURES for figure, _ in fern.cuts)
+    return places and 1 <= len(fern.cuts) <= _MOST_CUTS and len(fern.weights) == 1 << len(fern.cuts)
 
 
 def _term(text: str) -> Term:

@@ -10,7 +10,20 @@ from router_service.domain.asking import Asking
 HEURISTIC, LEARNED, LLM = "heuristic", "learned", "llm"
 
 Term = str | tuple[str, str]
-"""A word in lower case, or two that follow each other."""
+"""A word in lower case, or two that follow each other; a number is a word too."""
+
+Cut = tuple[int, float]
+"""A question about a prompt: whether the figure at this place of its shape is above this value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fern:
+    """Questions that are asked at once. The answer to the first is the lowest bit of the number of a leaf; `weights`
+    holds a weight for each leaf.
+    """
+
+    cuts: tuple[Cut, ...]
+    weights: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +52,9 @@ class LearnedWeights:
     """A linear model of what a stronger model gains on a prompt, over the cheaper one.
 
     `terms` maps a term to its inverse document frequency and its weight; `shape` is mean, spread and weight for each
-    of `routing.shape.SHAPE`, in that order. The sum divided by `spread` counts in standard deviations of the prompts
-    that it was learned from, and becomes a score from 0 to 1. `digest` is of the file.
+    of `routing.shape.SHAPE`, in that order; `ferns` weigh these figures taken together. The sum divided
+    by `spread` counts in standard deviations of the prompts that it was learned from, and becomes a score from 0 to 1.
+    `digest` is of the file.
     """
 
     name: str
@@ -49,4 +63,5 @@ class LearnedWeights:
     spread: float
     moderate_from: float
     complex_from: float
+    ferns: tuple[Fern, ...] = ()
     digest: str = ""

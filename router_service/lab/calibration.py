@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
 
-_STEPS = 100
+_STEPS = 50
 _FEWEST = 30
 
 

@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from router_service.domain.call import Call, Caller
 from router_service.domain.chat import Chat, FinishReason, Message, Role, TextPart
 from router_service.lab.answers import figures_of
-from router_service.lab.learning import Encoder, Row, deviation, dot, ridge
+from router_service.lab.learning import Encoder, Leaning, Leaves, Row, deviation, dot, ridge
 from router_service.quality.arithmetic import Arithmetic
 from router_service.quality.given import GivenAnswer, Judge
 from router_service.quality.shape import NotRepetitive
 from router_service.quality.wording import NotHedging, NotRefusal
 from router_service.routing.excerpt import Excerpt
 
-_PENALTY = 3.0
+_LEANING = Leaning(penalty=6.0, ferns=128, together=0.7)
+_OF_THE_PROMPT = Leaning(penalty=6.0)
 _SCALE = 0.15
 _FURTHEST = 4.0
 _GATES: tuple[Judge, ...] = (Arithmetic(), NotHedging(), NotRefusal(), NotRepetitive())
@@ -30,12 +31,13 @@ class LearnedGate:
     def __init__(
         self, prompts: Sequence[Excerpt], answers: Sequence[str], gains: Sequence[float], *, with_prompt: bool
     ) -> None:
-        self._encoder = Encoder(prompts) if with_prompt else None
+        self._encoder = Encoder(prompts, 2, _OF_THE_PROMPT) if with_prompt else None
         figures = [_figures(prompt.text, answer) for prompt, answer in zip(prompts, answers, strict=True)]
         self._scale = [(sum(one) / len(one), deviation(one) or 1.0) for one in zip(*figures, strict=True)]
+        self._leaves = Leaves(figures, _LEANING, len(self._scale))
         rows = [self._row(*one) for one in zip(prompts, figures, strict=True)]
-        width = len(self._scale) + (self._encoder.width if self._encoder else 0)
-        self._weights = ridge(rows, gains, width, _PENALTY)
+        width = self._leaves.starts[-1] + (self._encoder.width if self._encoder else 0)
+        self._weights = ridge(rows, gains, width, _LEANING.penalty)
 
     def gain(self, prompt: Excerpt, answer: str) -> float:
         """What the strong model is expected to gain over this answer, beyond the average."""
@@ -46,11 +48,12 @@ class LearnedGate:
             _SCALE * max(-_FURTHEST, min(_FURTHEST, (figure - mean) / spread))
             for figure, (mean, spread) in zip(figures, self._scale, strict=True)
         )
-        columns = tuple(range(len(scaled)))
+        columns, values = (*range(len(scaled)), *self._leaves.columns(figures)), (*scaled, *self._leaves.values)
         if self._encoder is None:
-            return columns, scaled
-        more, values = self._encoder.row(prompt)
-        return (*columns, *(len(scaled) + column for column in more)), (*scaled, *values)
+            return columns, values
+        first = self._leaves.starts[-1]
+        more, of_prompt = self._encoder.row(prompt)
+        return (*columns, *(first + column for column in more)), (*values, *of_prompt)
 
 
 def _figures(question: str, answer: str) -> tuple[float, ...]:

@@ -6,20 +6,22 @@ Deterministic: the same prompts in the same order give the same weights. Some th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from math import log, sqrt
-from operator import itemgetter, mul
+from operator import add, itemgetter, mul
 
 import msgspec
 
-from router_service.config.router_file import FORMAT, RouterFile
-from router_service.domain.classifier import LearnedWeights, Term
+from router_service.config.router_file import FORMAT, FernShape, RouterFile
+from router_service.domain.classifier import Fern, LearnedWeights, Term
+from router_service.lab.planting import planted
 from router_service.routing.excerpt import Excerpt
-from router_service.routing.learned import Learned, as_score, frequency, scaled_shape, terms_of, without_politeness
+from router_service.routing.ferns import Ferns
+from router_service.routing.learned import Learned, as_score, frequency, scaled, terms_of, without_politeness
 from router_service.routing.shape import SHAPE, shape_of
 
-PENALTY = 12.0
-_SHAPE_SCALE = 0.1
 _STEPS, _ENOUGH = 80, 1e-4
 _MODERATE_SHARE, _COMPLEX_SHARE = 0.5, 0.8
 
@@ -27,62 +29,129 @@ Row = tuple[tuple[int, ...], tuple[float, ...]]
 """Columns and values of one prompt, at least two."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaning:
+    """How far to trust what: a penalty on all weights, and how large a figure of shape and the ferns are beside words.
+
+    What is large pays less of the penalty for the same effect. `ferns` is how many there are.
+    """
+
+    penalty: float
+    shape: float = 0.1
+    ferns: int = 0
+    together: float = 0.0
+
+
+def leaning_for(count: int) -> Leaning:
+    """What is best for so many prompts: the fewer there are, the less a word says of its own."""
+    return next(leaning for most, leaning in _LEANINGS if count < most)
+
+
+_LEANINGS: tuple[tuple[float, Leaning], ...] = (
+    (1000, Leaning(penalty=4.0)),
+    (3000, Leaning(penalty=12.0, ferns=128, together=1.0)),
+    (float("inf"), Leaning(penalty=10.0, shape=0.05, ferns=128, together=0.5)),
+)
+
+
 def learn(
     prompts: Sequence[Excerpt],
     gains: Sequence[float],
     *,
     name: str = "learned",
-    penalty: float = PENALTY,
+    penalty: float | None = None,
+    leaning: Leaning | None = None,
     least_prompts: int = 2,
     length_prior: float = 0.0,
 ) -> LearnedWeights:
     """Weights that tell prompts where the strong model gains more from those where it gains less.
 
-    A term counts if it occurs in `least_prompts` prompts or more (from 2). `length_prior` adds so many standard
-    deviations of score for each standard deviation of length, on top of what was learned. Half of the prompts are
-    moderate by the thresholds, the highest fifth complex. Raises `ValueError` for fewer than two prompts.
+    A term counts if it occurs in `least_prompts` prompts or more (from 2). `leaning` is by default what suits so many
+    prompts, and `penalty` the leaning's. `length_prior` adds so many standard deviations of score for each standard
+    deviation of length, on top of what was learned. Half of the prompts are moderate by the thresholds, the highest
+    fifth complex. Raises `ValueError` for fewer than two prompts.
     """
     if len(prompts) < 2:
         raise ValueError("at least two prompts are needed to learn from")
-    encoder = Encoder(prompts, least_prompts)
-    rows, first = encoder.rows, encoder.width - len(SHAPE)
-    solved = ridge(rows, gains, encoder.width, penalty)
-    shape_weights = [weight * _SHAPE_SCALE for weight in solved[first:]]
-    spread = deviation([dot(row, solved) for row in rows]) or 1.0
-    shape_weights[SHAPE.index("length")] += length_prior * spread
-    terms = {term: (encoder.idf[term], solved[column]) for term, column in encoder.columns.items()}
-    weights = _weights(name, terms, encoder.scale, shape_weights, spread, (0.5, 0.5))
+    leaning = leaning or leaning_for(len(prompts))
+    encoder = Encoder(prompts, least_prompts, leaning)
+    solved = ridge(encoder.rows, gains, encoder.width, leaning.penalty if penalty is None else penalty)
+    spread = deviation([dot(row, solved) for row in encoder.rows]) or 1.0
+    weights = encoder.weights(name, solved, length_prior * spread)
     model = Learned(weights)
     gained = [model.gain(prompt) for prompt in prompts]
     spread = deviation(gained) or 1.0
     ranked = sorted(as_score(one / spread) for one in gained)
-    thresholds = (ranked[int(_MODERATE_SHARE * len(ranked))], ranked[int(_COMPLEX_SHARE * len(ranked))])
-    return _weights(name, terms, encoder.scale, shape_weights, spread, thresholds)
+    return replace(
+        weights,
+        spread=spread,
+        moderate_from=ranked[int(_MODERATE_SHARE * len(ranked))],
+        complex_from=ranked[int(_COMPLEX_SHARE * len(ranked))],
+    )
 
 
 class Encoder:
-    """Prompts as rows of numbers: first a column for each term, then one for each figure of shape."""
+    """Prompts as rows of numbers: a column for each term, then one for each figure of shape and each leaf of a fern."""
 
-    def __init__(self, prompts: Sequence[Excerpt], least_prompts: int = 2) -> None:
+    def __init__(self, prompts: Sequence[Excerpt], least_prompts: int, leaning: Leaning) -> None:
         prompts = [without_politeness(prompt) for prompt in prompts]
-        counted = [terms_of(prompt) for prompt in prompts]
-        self.idf = _inverse_frequencies(counted, max(least_prompts, 2))
-        self.scale = _scale([shape_of(prompt) for prompt in prompts])
-        self.columns = {term: column for column, term in enumerate(self.idf)}
-        self.width = len(self.columns) + len(SHAPE)
-        self.rows = [self._row(*one) for one in zip(prompts, counted, strict=True)]
+        counted, shapes = [terms_of(prompt) for prompt in prompts], [shape_of(prompt) for prompt in prompts]
+        self._leaning = leaning
+        self._idf = _inverse_frequencies(counted, max(least_prompts, 2))
+        self._scale = _scale(shapes)
+        self._columns = {term: column for column, term in enumerate(self._idf)}
+        self._leaves = Leaves(shapes, leaning, len(self._columns) + len(SHAPE))
+        self.width = self._leaves.starts[-1]
+        self.rows = [self._row(*one) for one in zip(counted, shapes, strict=True)]
 
     def row(self, prompt: Excerpt) -> Row:
         """A prompt that need not be one of those."""
         prompt = without_politeness(prompt)
-        return self._row(prompt, terms_of(prompt))
+        return self._row(terms_of(prompt), shape_of(prompt))
 
-    def _row(self, prompt: Excerpt, counted: Counter[Term]) -> Row:
-        known = [(self.columns[term], self.idf[term] * frequency(n)) for term, n in counted.items() if term in self.idf]
+    def weights(self, name: str, solved: Sequence[float], more_for_length: float) -> LearnedWeights:
+        """What was solved for the columns, as a classifier's weights; length counts so much more."""
+        first = len(self._columns)
+        shape = [weight * self._leaning.shape for weight in solved[first : first + len(SHAPE)]]
+        shape[SHAPE.index("length")] += more_for_length
+        return LearnedWeights(
+            name=name,
+            terms={term: (self._idf[term], solved[column]) for term, column in self._columns.items()},
+            shape=tuple((*one, weight) for one, weight in zip(self._scale, shape, strict=True)),
+            ferns=self._leaves.weights(solved),
+            spread=1.0,
+            moderate_from=0.5,
+            complex_from=0.5,
+        )
+
+    def _row(self, counted: Counter[Term], figures: Sequence[float]) -> Row:
+        idf, first = self._idf, len(self._columns)
+        known = [(self._columns[term], idf[term] * frequency(n)) for term, n in counted.items() if term in idf]
         norm = sqrt(sum(size * size for _, size in known)) or 1.0
-        shape = [figure * _SHAPE_SCALE for figure in scaled_shape(prompt, self.scale)]
-        columns = (*(column for column, _ in known), *range(len(self.columns), self.width))
-        return columns, (*(size / norm for _, size in known), *shape)
+        shape = [figure * self._leaning.shape for figure in scaled(figures, self._scale)]
+        columns = (*(column for column, _ in known), *range(first, first + len(SHAPE)), *self._leaves.columns(figures))
+        return columns, (*(size / norm for _, size in known), *shape, *self._leaves.values)
+
+
+class Leaves:
+    """Figures as columns of ferns that are planted among them: in each fern one leaf, from column `first` on."""
+
+    def __init__(self, figures: Sequence[Sequence[float]], leaning: Leaning, first: int) -> None:
+        self.cuts = planted(figures, leaning.ferns)
+        self.starts = list(accumulate((1 << len(cuts) for cuts in self.cuts), initial=first))
+        self.values = (leaning.together / sqrt(leaning.ferns or 1),) * leaning.ferns
+        self._ferns = Ferns(self.cuts, len(figures[0]))
+
+    def columns(self, figures: Sequence[float]) -> Iterator[int]:
+        """A column for each fern; what stands in it is in `values`."""
+        return map(add, self.starts, self._ferns.leaves(figures))
+
+    def weights(self, solved: Sequence[float]) -> tuple[Fern, ...]:
+        """The ferns, with what was solved for their columns."""
+        return tuple(
+            Fern(cuts=cuts, weights=tuple(self.values[0] * one for one in solved[start : start + (1 << len(cuts))]))
+            for start, cuts in zip(self.starts, self.cuts, strict=False)
+        )
 
 
 def router_file(weights: LearnedWeights, about: Mapping[str, str]) -> bytes:
@@ -96,6 +165,10 @@ def router_file(weights: LearnedWeights, about: Mapping[str, str]) -> bytes:
         about=dict(about),
         terms=dict(sorted(terms.items())),
         shape=[(round(mean, 5), round(spread, 5), round(weight, 6)) for mean, spread, weight in weights.shape],
+        ferns=[
+            FernShape(cuts=list(fern.cuts), weights=[round(weight, 6) for weight in fern.weights])
+            for fern in weights.ferns
+        ],
         spread=round(weights.spread, 6),
         moderate_from=round(weights.moderate_from, 4),
         complex_from=round(weights.complex_from, 4),
@@ -172,21 +245,3 @@ def deviation(values: Sequence[float]) -> float:
     """The standard deviation."""
     mean = sum(values) / len(values)
     return sqrt(sum((value - mean) ** 2 for value in values) / len(values))
-
-
-def _weights(
-    name: str,
-    terms: Mapping[Term, tuple[float, float]],
-    scale: tuple[tuple[float, float], ...],
-    shape_weights: Sequence[float],
-    spread: float,
-    thresholds: tuple[float, float],
-) -> LearnedWeights:
-    return LearnedWeights(
-        name=name,
-        terms=terms,
-        shape=tuple((*one, weight) for one, weight in zip(scale, shape_weights, strict=True)),
-        spread=spread,
-        moderate_from=thresholds[0],
-        complex_from=thresholds[1],
-    )

@@ -20,7 +20,7 @@ from router_service.lab.calibration import Threshold
 from router_service.lab.feedback import JudgedPrompt, outcomes
 from router_service.lab.learning import learn
 from router_service.lab.outcomes import OutcomesError, Pair, paired
-from router_service.lab.train import HELD_OUT_PERCENT, as_setting, calibrated, penalty_for
+from router_service.lab.train import HELD_OUT_PERCENT, as_setting, calibrated
 from router_service.routing.excerpt import Excerpt, excerpt
 from router_service.routing.learned import Learned
 
@@ -96,7 +96,7 @@ def train_on_feedback(
         else one.strong - one.weak
         for one in learned_from
     ]
-    weights = learn([one.said for one in learned_from], gains, penalty=penalty_for(len(learned_from)))
+    weights = learn([one.said for one in learned_from], gains)
     pairs = [one for one in held if weak in one.scores and strong in one.scores]
     threshold = None
     if len(pairs) >= FEWEST_PAIRS:
@@ -177,9 +177,7 @@ class _Scorer:
             raise OutcomesError("Fewer than two prompts of a model are left once some are held out")
         self.prompts = len(known)
         self.mean = sum(score for _, score in known) / len(known)
-        self._model = Learned(
-            learn([one for one, _ in known], [score for _, score in known], penalty=penalty_for(len(known)))
-        )
+        self._model = Learned(learn([one for one, _ in known], [score for _, score in known]))
 
     def score(self, said: Excerpt) -> float:
         return max(0.0, min(1.0, self.mean + self._model.gain(said)))

@@ -20,8 +20,6 @@ HELD_OUT_PERCENT = 30
 """Percent of the prompts that are judged by, and not learned from."""
 
 _FEWEST = 100
-_MANY = 3000
-_PENALTY_OF_FEW, _PENALTY_OF_MANY = 6.0, 16.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +49,7 @@ def train(pair: Pair, *, keep: float, confidence: float) -> Trained:
     out = set(held)
     known = [one for one in range(len(said)) if one not in out]
     gains = pair.gains
-    weights = learn([said[one] for one in known], [gains[one] for one in known], penalty=penalty_for(len(known)))
+    weights = learn([said[one] for one in known], [gains[one] for one in known])
     model = Learned(weights)
     found = calibrated(pair, model.score, said, held, keep=keep, confidence=confidence)
     hard = as_setting(found.threshold)
@@ -64,11 +62,6 @@ def train(pair: Pair, *, keep: float, confidence: float) -> Trained:
         evidence=_curve([model.gain(said[one]) for one in held], held_gains),
         by_length=_curve([said[one].length for one in held], held_gains),
     )
-
-
-def penalty_for(prompts: int) -> float:
-    """The ridge's penalty that does well with so many prompts."""
-    return _PENALTY_OF_MANY if prompts > _MANY else _PENALTY_OF_FEW
 
 
 def calibrated(

@@ -10,8 +10,8 @@ from router_service.domain.chat import Message, Role
 
 _HEAD, _TAIL = 1200, 400
 _WORD = re.compile(r"[^\W\d_]+")
-# Finds the same in what is ASCII, in half of the time.
-_ASCII_WORD = re.compile("[a-z]+")
+# In what is ASCII, blanks for all that is no letter find the same words in a third of the time.
+_LETTERS_ONLY = bytes(byte if chr(byte).isalpha() and byte < 128 else 32 for byte in range(256))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,4 +43,6 @@ def excerpt(text: str) -> Excerpt:
 
 def words_of(lower: str) -> list[str]:
     """The words of a text that is in lower case already."""
-    return (_ASCII_WORD if lower.isascii() else _WORD).findall(lower)
+    if lower.isascii():
+        return lower.encode().translate(_LETTERS_ONLY).decode().split()
+    return _WORD.findall(lower)

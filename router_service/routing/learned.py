@@ -1,15 +1,18 @@
-"""The learned classifier: a linear model over words, pairs of words and the shape of a prompt, in plain Python."""
+"""The learned classifier, in plain Python: a linear model over words, pairs of words, the shape of a prompt, and ferns,
+which see that shape as a whole."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from math import exp, log, sqrt
+from operator import getitem, mul
 
 from router_service.domain.classifier import LearnedWeights, Term
 from router_service.routing.excerpt import Excerpt, words_of
+from router_service.routing.ferns import Ferns
 from router_service.routing.reason import Reason
 from router_service.routing.shape import SHAPE, shape_of
 
@@ -19,8 +22,11 @@ _POLITE = re.compile(
     r"\b(?:please|kindly|hello|hi|hey|thank you|thanks?)\b(?: (?:there|so much|very much|a lot|in advance))*[!,.]*\s*"
     r"|\bquick question\b[:,]?\s*|\b(?:can|could|would) you (?=please\b|kindly\b)"
 )
+# Numbers are words: they tell arithmetic from talk. A single letter is none, but where one is a word by itself.
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_]{2,}")
+_LETTERS_AND_DIGITS = bytes(byte if chr(byte).isalnum() and byte < 128 else 32 for byte in range(256))
 # What is asked stands at the beginning or the end, and time is short.
-_FIRST_WORDS, _LAST_WORDS = 120, 40
+_FIRST, _LAST = 600, 200
 _FURTHEST = 3.0
 # The logistic curve that is closest to the share of a normal distribution below so many standard deviations.
 _SLOPE = 1.702
@@ -28,10 +34,17 @@ _FREQUENCIES = (0.0, *(1.0 + log(count) for count in range(1, 257)))
 
 
 def terms_of(said: Excerpt) -> Counter[Term]:
-    """How often each word occurs, and each pair of neighbours; of a long prompt the first 120 words and the last 40."""
-    words = said.words
-    if len(words) > _FIRST_WORDS + _LAST_WORDS:
-        words = words[:_FIRST_WORDS] + words[-_LAST_WORDS:]
+    """How often each word occurs, and each pair of neighbours.
+
+    Of a long prompt the first 600 characters count and the last 200.
+    """
+    lower = said.lower
+    if len(lower) > _FIRST + _LAST:
+        lower = f"{lower[:_FIRST]}\n{lower[-_LAST:]}"
+    if lower.isascii():
+        words = [word for word in lower.encode().translate(_LETTERS_AND_DIGITS).decode().split() if len(word) > 1]
+    else:
+        words = _WORD.findall(lower)
     counted: Counter[Term] = Counter(words)
     counted.update(pairwise(words))
     return counted
@@ -50,11 +63,11 @@ def frequency(count: int) -> float:
     return _FREQUENCIES[count] if count < len(_FREQUENCIES) else 1.0 + log(count)
 
 
-def scaled_shape(said: Excerpt, scale: tuple[tuple[float, float], ...]) -> list[float]:
-    """The shape in standard deviations from the mean, at most three; `scale` is mean and spread of each figure."""
+def scaled(figures: Sequence[float], scale: Sequence[tuple[float, float]]) -> list[float]:
+    """Figures in standard deviations from the mean, at most three; `scale` is mean and spread of each."""
     return [
         max(-_FURTHEST, min(_FURTHEST, (figure - mean) / spread))
-        for figure, (mean, spread) in zip(shape_of(said), scale, strict=True)
+        for figure, (mean, spread) in zip(figures, scale, strict=True)
     ]
 
 
@@ -68,6 +81,8 @@ class Learned:
         self._terms = weights.terms
         self._scale = tuple((mean, spread) for mean, spread, _ in weights.shape)
         self._shape = tuple(weight for _, _, weight in weights.shape)
+        self._ferns = Ferns([fern.cuts for fern in weights.ferns], len(SHAPE))
+        self._leaves = [fern.weights for fern in weights.ferns]
         self._spread = weights.spread
 
     def score(self, said: Excerpt) -> float:
@@ -85,8 +100,14 @@ class Learned:
                 size = learned[0] if count == 1 else learned[0] * frequency(count)
                 dot += size * learned[1]
                 squares += size * size
-        shape = sum(map(float.__mul__, self._shape, scaled_shape(said, self._scale)))
-        return shape + (dot / sqrt(squares) if squares else 0.0)
+        figures = shape_of(said)
+        shape: float = sum(map(mul, self._shape, scaled(figures, self._scale)))
+        return shape + self._together(figures) + (dot / sqrt(squares) if squares else 0.0)
+
+    def _together(self, figures: Sequence[float]) -> float:
+        """What the ferns make of the shape."""
+        together: float = sum(map(getitem, self._leaves, self._ferns.leaves(figures)))
+        return together
 
     def reasons(self, said: Excerpt) -> tuple[Reason, ...]:
         """What moved the score, the strongest first, in standard deviations; all of them add up to `gain`."""
@@ -97,8 +118,11 @@ class Learned:
             Reason(term if isinstance(term, str) else " ".join(term), size * weight / norm / self._spread)
             for term, (size, weight) in found.items()
         ]
-        figures = zip(SHAPE, self._shape, scaled_shape(said, self._scale), strict=True)
-        reasons += [Reason(f"({name})", weight * figure / self._spread) for name, weight, figure in figures]
+        figures = shape_of(said)
+        single = zip(SHAPE, self._shape, scaled(figures, self._scale), strict=True)
+        reasons += [Reason(f"({name})", weight * figure / self._spread) for name, weight, figure in single]
+        if self._leaves:
+            reasons.append(Reason("(the figures together)", self._together(figures) / self._spread))
         return tuple(sorted(reasons, key=lambda reason: (-abs(reason.weight), reason.name)))
 
 

@@ -39,6 +39,30 @@ def test_any_set_in_the_documented_format_is_evaluated(
     assert "gate + pre-router" in capsys.readouterr().out
 
 
+def line(prompt: str, small: float, large: float) -> str:
+    return json.dumps({"prompt": prompt, "outcomes": {"small": small, "large": large}}) + "\n"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [line("one", 0, 1), line("two", 1, 1)],
+        [line(f"prompt {one}", 1, 1) for one in range(70)],
+        [line("the same", one % 2, 1) for one in range(70)],
+        [line("", one % 2, 1) for one in range(70)],
+        [line(f"为什么天空是蓝色的 {one}", one % 2, 1) for one in range(70)],
+        [line("very long " * 20_000, one % 2, 1) for one in range(4)],
+    ],
+    ids=["two prompts", "no gap", "duplicates", "empty", "Chinese", "very long"],
+)
+def test_odd_sets_are_evaluated_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> None:
+    data, out = tmp_path / "odd.jsonl", tmp_path / "results.json"
+    data.write_text("".join(lines))
+    monkeypatch.setattr("benchmarks.routing.evaluation._SAVING_SPLITS", 1)
+    assert run(monkeypatch, "--data", data, "--json", out) == 0
+    assert json.loads(out.read_text())["sets"]["odd.jsonl"]["prompts"] == len(lines)
+
+
 def test_without_the_data_it_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
