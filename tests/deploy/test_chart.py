@@ -248,6 +248,8 @@ REFUSED = {
     "config.identity.api_keys.keys.a.key=rk": "config.identity.api_keys.keys.a.key holds a secret in plain",
     "config.providers.gpu.base_url=http://u:p@gpu/v1": "config.providers.gpu.base_url holds a secret in plain",
     "config.server.grace=3s": "set the value drain.graceSeconds instead",
+    "config.server.http.address=a,http.enabled=true": "set the value http.port instead",
+    "config.server.http.keep_alive=9s": "config.server.http needs http.enabled",
     "config.storage.url=sqlite://": "set the value postgresql.secret instead",
     "config.policies.a.baseline=x": "config.identity is missing",
     "tls.enabled=true,tls.secret=a": "tls.enabled needs http.enabled",
@@ -274,6 +276,12 @@ def test_values_that_cannot_work_are_refused_with_what_to_do(template: Callable[
 def test_secrets_by_reference_are_taken(rendered: Render) -> None:
     settings = "config.identity.anonymous.tenant=a,config.providers.openai.api_key=${OPENAI_API_KEY}"
     assert rendered("", "--set", settings).router["providers"]["openai"]["api_key"] == "${OPENAI_API_KEY}"
+
+
+def test_what_the_chart_does_not_decide_is_kept(rendered: Render) -> None:
+    server = rendered("production", "--set", "config.server.http.keep_alive=9s").router["server"]
+    assert server["http"] == {"address": "0.0.0.0:8080", "admin_address": "0.0.0.0:9464", "keep_alive": "9s"}
+    assert server["max_concurrent_calls"] == 4000
 
 
 @pytest.fixture

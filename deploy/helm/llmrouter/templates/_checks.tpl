@@ -8,12 +8,17 @@
   "server.address" "grpc.port" "server.lame_duck" "drain.lameDuckSeconds" "server.grace" "drain.graceSeconds"
   "server.max_connection_age" "grpc.maxConnectionAgeSeconds" "server.tls" "tls" "ledger.folder" "persistence"
   "redis.url" "redis.secret" "redis.replicas" "replicas" "storage.url" "postgresql.secret"
-  "telemetry.otlp_endpoint" "telemetry.otlpEndpoint" "server.http" "http" }}
+  "telemetry.otlp_endpoint" "telemetry.otlpEndpoint" "server.http.address" "http.port"
+  "server.http.admin_address" "http.adminPort" "server.http.tls" "tls" }}
 {{- range $key, $value := $managed }}
-{{- $path := splitList "." $key }}
-{{- if hasKey (default dict (get $values.config (first $path))) (last $path) }}
+{{- $section := $values.config }}
+{{- range initial (splitList "." $key) }}{{ $section = default dict (get $section .) }}{{ end }}
+{{- if hasKey $section (splitList "." $key | last) }}
 {{- fail (printf "config.%s is decided by the chart: set the value %s instead" $key $value) }}
 {{- end }}
+{{- end }}
+{{- if and (hasKey (default dict $values.config.server) "http") (not $values.http.enabled) }}
+{{- fail "config.server.http needs http.enabled: the chart opens its ports" }}
 {{- end }}
 {{- include "llmrouter.noPlainSecrets" (dict "value" $values.config "path" "config") }}
 {{- range $name, $value := $values.env }}
