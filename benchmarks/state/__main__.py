@@ -28,6 +28,7 @@ from benchmarks.state.controls import controls
 from benchmarks.state.database import away, away_for_too_long, disk_takes_nothing
 from benchmarks.state.kills import kills
 from benchmarks.state.outages import ABSENCES, redis_away
+from benchmarks.state.replicas import REPLICAS, replicas
 
 RESULTS = Path(__file__).parent.parent / "results" / "state.json"
 KILL_EVERY = 5.0
@@ -46,7 +47,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help=f"only this one: {', '.join(scenarios({**_FULL, 'short': False}))}")
     parser.add_argument("--calls", type=int, help="what the budget is worth")
     parser.add_argument("--clients", type=int, help="how many spend it")
-    parser.add_argument("--kills", type=int, help="how often a replica is killed")
+    parser.add_argument("--kills", type=int, help="how often a replica is killed; a third of it among three")
     parser.add_argument("--seconds", type=float, help="how long PostgreSQL is down; Redis is for a sixth of it")
     parser.add_argument("--chaos", type=int, help="calls of all kinds against the provider's journal")
     parser.add_argument("--short", action="store_true", help="a short run, where nothing else is given")
@@ -82,6 +83,10 @@ def scenarios(parameters: Mapping[str, Any]) -> dict[str, Scenario]:
     async def killed(redis: RedisServer, postgres: PostgresServer) -> list[Row]:
         return [await kills(redis, postgres, times=parameters["kills"], every=KILL_EVERY, hasten=short)]
 
+    async def rolled(redis: RedisServer, postgres: PostgresServer) -> list[Row]:
+        rounds = max(1, parameters["kills"] // REPLICAS)
+        return [await replicas(redis, postgres, rounds=rounds, clients=clients // 5, calls=calls // 4)]
+
     async def redis_outages(redis: RedisServer, postgres: PostgresServer) -> list[Row]:
         lasts = max(2.0, seconds / 6)
         return [await redis_away(redis, postgres, one, seconds=lasts, timed=not short) for one in ABSENCES]
@@ -99,6 +104,7 @@ def scenarios(parameters: Mapping[str, Any]) -> dict[str, Scenario]:
     return {
         "budget": budget,
         "kills": killed,
+        "replicas": rolled,
         "redis": redis_outages,
         "database": database,
         "chaos": all_chaos,

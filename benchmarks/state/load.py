@@ -23,6 +23,7 @@ import uvloop
 from google.rpc import error_details_pb2, status_pb2
 
 from benchmarks.soak.calls import events
+from llmrouter.channel import channel_options
 from llmrouter.v1 import call_pb2, chat_pb2, router_service_pb2
 from llmrouter.v1.router_service_pb2_grpc import RouterServiceStub
 
@@ -31,10 +32,11 @@ SYSTEM = "You answer the customers of a parcel service briefly, politely and in 
 # The first refusals, and those of callers that have been refused for a while, are this far apart, in seconds.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _CLIENTS_PER_CHANNEL = 25
+# Otherwise all channels of a process share one connection, and with it one worker.
+_OWN_CONNECTION = ("grpc.use_local_subchannel_pool", 1)
 _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.enable_retries", 0),
-    # Otherwise all channels of a process share one connection, and with it one worker.
-    ("grpc.use_local_subchannel_pool", 1),
+    _OWN_CONNECTION,
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 200),
@@ -46,7 +48,9 @@ class Load:
     """What is called. Times are in seconds; `features` are called in turn, each of `keys` by as many clients.
 
     `calls` bounds how many are made in all, 0 does not. `streams` and `leavers` are shares of the calls. Calls with
-    `long_prompt` have a prompt that providers cache.
+    `long_prompt` have a prompt that providers cache. `published` callers have all addresses as
+    one target and the project's service config: they spread calls, look at health and repeat. Others stay with an
+    address and repeat nothing.
     """
 
     addresses: list[str]
@@ -62,6 +66,7 @@ class Load:
     streams: float = 0.0
     leavers: float = 0.0
     long_prompt: bool = False
+    published: bool = False
     seed: int = 1
 
 
@@ -76,6 +81,7 @@ class Made:
     reason: str
     began: float
     took: float
+    stream: bool
 
 
 def read(into: str) -> list[Made]:
@@ -144,7 +150,7 @@ class _Callers:
         if leaving is not None:
             leaving.cancel()
         reason = _reason(await call.trailing_metadata()) if code not in {"OK", "CANCELLED"} else ""
-        return Made(request_id, feature, key, code, reason, began, time.monotonic() - began)
+        return Made(request_id, feature, key, code, reason, began, time.monotonic() - began, stream)
 
 
 def _start(stub: RouterServiceStub, feature: str, stream: bool, long_prompt: bool, **options: Any) -> Any:
@@ -185,9 +191,13 @@ def _reason(trailing: Any) -> str:
 @asynccontextmanager
 async def _connected(load: Load) -> AsyncIterator[list[RouterServiceStub]]:
     count = max(len(load.addresses), load.clients // _CLIENTS_PER_CHANNEL)
-    channels = [
-        grpc.aio.insecure_channel(load.addresses[number % len(load.addresses)], _OPTIONS) for number in range(count)
-    ]
+    if load.published:
+        everywhere = "ipv4:" + ",".join(load.addresses)
+        channels = [grpc.aio.insecure_channel(everywhere, [*channel_options(), _OWN_CONNECTION]) for _ in range(count)]
+    else:
+        channels = [
+            grpc.aio.insecure_channel(load.addresses[number % len(load.addresses)], _OPTIONS) for number in range(count)
+        ]
     try:
         yield [RouterServiceStub(channel) for channel in channels]
     finally:

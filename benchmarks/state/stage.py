@@ -18,7 +18,7 @@ import yaml
 
 from benchmarks.postgres_server import PostgresServer
 from benchmarks.redis_server import RedisServer
-from benchmarks.roll.fleet import Child, free_ports
+from benchmarks.roll.fleet import Broken, Child, free_ports
 from benchmarks.soak.provider import ANSWER_TOKENS, FAULTS, Provider, connected
 from benchmarks.state.books import PRICE_USD
 from benchmarks.state.load import Load, Made, read
@@ -34,11 +34,12 @@ _PATIENT = {"timeout": 5.0}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What is set up. `budgets`, `limits`, `ledger` and `redis` are sections of the configuration, `keys` are API keys
+    """What is set up. `server`, `budgets`, `ledger` and `redis` are sections of the configuration, `keys` are API keys
     with their tenants. `broken` names a negative control that the routers are started with."""
 
     replicas: int = 2
     workers: int = 1
+    server: Mapping[str, Any] = field(default_factory=dict)
     budgets: Mapping[str, Any] = field(default_factory=dict)
     ledger: Mapping[str, Any] = field(default_factory=dict)
     redis: Mapping[str, Any] = field(default_factory=dict)
@@ -73,16 +74,22 @@ class Router:
         self._child = await Child.start(sys.executable, *self._command, *serve, environ=_ENVIRON)
         await self._child.line("serving on")
 
+    async def called(self) -> None:
+        """Wait until it has answered a call since it was started: callers have found it."""
+        assert self._child is not None
+        await self._child.line("llm_router.request.completed")
+
     async def kill(self) -> None:
         """End it as a crash does."""
         if self._child is not None:
             await self._child.kill()
 
     async def stop(self) -> None:
-        """End it as an operator does."""
+        """End it as an operator does. Raises `Broken` where it does not end well."""
         if self._child is not None:
             self._child.signal(signal.SIGTERM)
-            await self._child.finish()
+            if status := await self._child.finish():
+                raise Broken(f"a router ended with {status}:\n{self.said}")
 
 
 class Callers:
@@ -231,7 +238,13 @@ def _configuration(
         {"name": "otherwise", "use": ["quick"], "max_output_tokens": ANSWER_TOKENS},
     ]
     configuration: dict[str, Any] = {
-        "server": {"address": "127.0.0.1:0", "lame_duck": "0s", "grace": "5s", "max_concurrent_calls": 5000},
+        "server": {
+            "address": "127.0.0.1:0",
+            "lame_duck": "0s",
+            "grace": "5s",
+            "max_concurrent_calls": 5000,
+            **setting.server,
+        },
         "telemetry": {"sample_ratio": 0},
         "providers": {"main": {"base_url": f"{origin}/v1", "api_key": "sk-state"}},
         "models": models,
