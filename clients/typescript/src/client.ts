@@ -74,14 +74,11 @@ export class Client {
 
   /** The answer event by event. */
   stream(prompt: Prompt, options: CompleteOptions = {}): AnswerStream {
-    const { requestId = newId(), signal } = options;
+    const { requestId = newId() } = options;
     const request = completion(prompt, options);
+    const { streamComplete } = RouterService.method;
     return new AnswerStream(requestId, (left) =>
-      this.router.streamComplete(request, {
-        ...options,
-        requestId,
-        signal: signal ? AbortSignal.any([signal, left]) : left,
-      }),
+      this.#transport.stream(streamComplete, request, { ...options, requestId }, left),
     );
   }
 

@@ -1,7 +1,7 @@
 import { Answer } from "./answer.js";
+import { RouterError } from "./errors.js";
 import type { StreamCompleteResponse } from "./gen/llmrouter/v1/router_service_pb.js";
 import type { Finished } from "./gen/llmrouter/v1/stream_pb.js";
-import { RouterError } from "./errors.js";
 
 type Known = Exclude<StreamCompleteResponse["event"], { case: undefined }>;
 

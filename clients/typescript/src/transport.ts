@@ -96,11 +96,12 @@ export class Transport {
     });
   }
 
-  /** Leaving the generator ends the call. */
+  /** Leaving the generator ends the call; `left` does so while a message is awaited. */
   async *stream<I extends DescMessage, O extends DescMessage>(
     method: DescMethodServerStreaming<I, O>,
     request: MessageInitShape<I>,
     options: CallOptions,
+    left?: AbortSignal,
   ): AsyncGenerator<MessageShape<O>, void, undefined> {
     const { requestId, signal, body, metadata, deadline } = this.#outgoing(method, request, options);
     const deserialize = (bytes: Buffer) => fromBinary(method.output, bytes);
@@ -109,7 +110,7 @@ export class Transport {
     });
     // A call that is left ends with a status that nobody awaits any more.
     call.on("error", () => {});
-    const letGo = this.#watch(call, signal);
+    const letGo = this.#watch(call, signal, left);
     try {
       for await (const message of call) yield message as MessageShape<O>;
     } catch (failed) {
@@ -136,14 +137,15 @@ export class Transport {
     return { requestId, signal, body, metadata, deadline };
   }
 
-  /** Has the call end with its signal and with this client; what is returned lets go of both. */
-  #watch(call: Cancellable, signal: AbortSignal | undefined): () => void {
+  /** Has the call end with any of the signals and with this client; what is returned lets go of all. */
+  #watch(call: Cancellable, ...signals: (AbortSignal | undefined)[]): () => void {
     const cancel = () => call.cancel();
     this.#running.add(call);
-    signal?.addEventListener("abort", cancel, { once: true });
+    // AbortSignal.any would do, but Node.js 20 keeps what it makes of a signal for as long as the signal lives.
+    for (const signal of signals) signal?.addEventListener("abort", cancel);
     return () => {
       this.#running.delete(call);
-      signal?.removeEventListener("abort", cancel);
+      for (const signal of signals) signal?.removeEventListener("abort", cancel);
     };
   }
 }
