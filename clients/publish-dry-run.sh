@@ -58,7 +58,7 @@ publish_typescript() {
   (
     cd "$source"
     npm ci --silent --no-fund --no-audit
-    npm pack --silent --pack-destination "$user"
+    npm pack --silent --pack-destination "$user" >/dev/null
   )
   (
     cd "$user"
@@ -66,6 +66,7 @@ publish_typescript() {
     npm install --silent --no-fund --no-audit ./llmrouter-client-*.tgz "typescript@$TYPESCRIPT" "@types/node@20"
     # All code of the README, one piece after the other.
     sed -n '/^```ts$/,/^```$/{/^```/d;p}' node_modules/@llmrouter/client/README.md >readme.ts
+    test -s readme.ts
     cp "$source"/examples/*.ts .
     npx tsc --noEmit --strict --target es2022 --module nodenext ./*.ts
     node -e 'import("@llmrouter/client").then(({ Client }) => Client.connect("localhost:1").close())'

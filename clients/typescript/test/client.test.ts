@@ -172,6 +172,13 @@ test("breaking out of a stream ends the call", async (context) => {
   await left;
 });
 
+test("breaking out of the stub's stream ends the call too", async (context) => {
+  const { replica, router } = await one(context, () => ({ messages: EVENTS, stay: true }));
+  const left = replica.left();
+  for await (const { sequence } of router.router.streamComplete({})) if (sequence === 4n) break;
+  await left;
+});
+
 for (const read of ["events", "text"] as const) {
   test(`returning while the next of a stream's ${read} is awaited ends the call at once`, async (context) => {
     const { replica, router } = await one(context, () => ({ messages: EVENTS, stay: true }));
@@ -298,6 +305,7 @@ test("usage is asked for page by page, up to one time", async (context) => {
     [[2, ["free"]], [6, ["a", "b"]]],
   );
   assert.equal(first.since.seconds, BigInt(since.getTime() / 1000));
+  assert(first.until.seconds > first.since.seconds);
   assert.deepEqual(first.until, second.until);
 });
 
@@ -325,6 +333,13 @@ test("a key travels in plaintext to this machine only, unless told", () => {
     Client.connect(remote, { apiKey, tls: true }).close();
     Client.connect(remote, { apiKey, plaintextKey: true }).close();
   }
+});
+
+test("what stays on this machine goes through no proxy", async (context) => {
+  process.env["grpc_proxy"] = "http://127.0.0.1:9";
+  context.after(() => delete process.env["grpc_proxy"]);
+  const { router } = await one(context, undefined, { apiKey: "rk_one" });
+  await router.complete("Hello", { timeoutMs: 5_000 });
 });
 
 test("the key of the environment counts, unless one is given", async (context) => {
