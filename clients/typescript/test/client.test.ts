@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -368,6 +368,13 @@ test("the connection is encrypted where told, and the certificate checked", asyn
   const refused = await failure(connected(context, address, { tls: true }).complete("Hello", { timeoutMs: 2_000 }));
   assert.match(refused.code, /UNAVAILABLE|DEADLINE_EXCEEDED/);
   assert.equal(replica.arrived.length, 1);
+});
+
+test("all generated messages of the API are exported", () => {
+  const v1 = new URL(import.meta.resolve("@llmrouter/client/v1"));
+  const exported = [...readFileSync(v1, "utf8").matchAll(/gen\/llmrouter\/v1\/(\w+\.js)/g)].map(([, file]) => file);
+  const generated = readdirSync(new URL("gen/llmrouter/v1", v1)).filter((file) => file.endsWith(".js"));
+  assert.deepEqual(exported.sort(), generated.sort());
 });
 
 test("mistakes are told before a call", async (context) => {

@@ -1,6 +1,7 @@
 /** A gRPC server that remembers what arrived. The router itself is in the golden calls. */
 
-import { once, EventEmitter } from "node:events";
+import assert from "node:assert/strict";
+import { EventEmitter, once } from "node:events";
 import type { TestContext } from "node:test";
 
 import { create, type DescMethod, fromBinary, toBinary } from "@bufbuild/protobuf";
@@ -74,9 +75,10 @@ export class Replica {
     return replica;
   }
 
-  /** Settles once a caller has left a call that comes after this. */
+  /** Settles once a caller has left a call, after this; fails where the deadline ended it. */
   async left(): Promise<void> {
-    await once(this.#events, "left");
+    const [inTime] = await once(this.#events, "left");
+    assert(inTime, "the call went on to its deadline");
   }
 
   /** Settles once a call has come, after this. */
@@ -85,7 +87,7 @@ export class Replica {
   }
 
   #remember(method: DescMethod, call: Call): Arrived {
-    call.on("cancelled", () => this.#events.emit("left"));
+    call.on("cancelled", () => this.#events.emit("left", Date.now() < Number(call.getDeadline())));
     const arrived = {
       method: method.name,
       request: call.request,
