@@ -51,6 +51,7 @@ gen_typescript() {
   # The details of errors are Google's messages, which no package has in this shape.
   PATH="$folder/node_modules/.bin:$PATH" protoc -I"$google" --es_out=clients/typescript/src/gen \
     --es_opt=target=ts,import_extension=js "${STUBS[@]}" google/rpc/status.proto google/rpc/error_details.proto
+  cp clients/service_config.json clients/typescript/
 }
 
 gen_java() {

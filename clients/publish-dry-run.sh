@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 source clients/have.sh
 
 TWINE=6.2.0
+TYPESCRIPT=5.9.3
 
 ROOT=$PWD
 UV=$ROOT/.tools/uv/bin/uv
@@ -48,8 +49,33 @@ publish_go() {
   echo "go: $module@$version can be published; its tag is clients/go/$version"
 }
 
-# TypeScript and Java: publish_typescript, publish_java.
+publish_typescript() {
+  have typescript node npm git || return 0
+  local source=$WORK/typescript/source user=$WORK/typescript/user version
+  mkdir -p "$source" "$user"
+  git archive HEAD:clients/typescript | tar -x -C "$source"
+  version=$(node -p 'require(process.argv[1]).version' "$source/package.json")
+  (
+    cd "$source"
+    npm ci --silent --no-fund --no-audit
+    npm pack --silent --pack-destination "$user" >/dev/null
+  )
+  (
+    cd "$user"
+    echo '{"type": "module"}' >package.json
+    npm install --silent --no-fund --no-audit ./llmrouter-client-*.tgz "typescript@$TYPESCRIPT" "@types/node@20"
+    # All code of the README, one piece after the other.
+    sed -n '/^```ts$/,/^```$/{/^```/d;p}' node_modules/@llmrouter/client/README.md >readme.ts
+    test -s readme.ts
+    cp "$source"/examples/*.ts .
+    npx tsc --noEmit --strict --target es2022 --module nodenext ./*.ts
+    node -e 'import("@llmrouter/client").then(({ Client }) => Client.connect("localhost:1").close())'
+  )
+  echo "typescript: @llmrouter/client@$version can be published"
+}
 
-for language in ${*:-python go}; do
+# Java: publish_java.
+
+for language in ${*:-python go typescript}; do
   "publish_$language"
 done

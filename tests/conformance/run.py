@@ -54,6 +54,13 @@ LANGUAGES = (
         folder="clients/go",
         tools=("go",),
     ),
+    Language(
+        name="typescript",
+        command=("sh", "-c", "npm ci --silent --no-fund --no-audit && npm test --silent"),
+        examples=(("node", "build/examples/complete.js"), ("node", "build/examples/stream.js")),
+        folder="clients/typescript",
+        tools=("node", "npm"),
+    ),
 )
 
 
