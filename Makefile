@@ -101,6 +101,21 @@ jaeger-test: install ## Call a router from Go and read the traces back from a re
 	elif [ -n "$$CI" ]; then echo "jaeger-test needs Go, which is missing here"; exit 1; \
 	else echo "skipped: jaeger-test needs Go"; fi
 
+# Debian's package is unpacked, not installed: it would start a service.
+$(TOOLS)/prometheus/promtool:
+	@mkdir -p $(@D) && cd $(@D) && as=$$(test "$$(id -u)" = 0 || echo sudo) \
+	  && { apt-get download -q prometheus 2>/dev/null || { $$as apt-get update -qq && apt-get download -q prometheus; }; } \
+	  && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x --strip-components=3 ./usr/bin/prometheus ./usr/bin/promtool \
+	  && rm prometheus_*.deb && touch promtool
+
+monitoring-test: install ## Check alerts and dashboard in a real Prometheus that scrapes a router (or PROMETHEUS=folder of its programs)
+	@if [ -z "$(PROMETHEUS)" ] && ! command -v promtool prometheus >/dev/null && command -v apt-get >/dev/null; then \
+	  $(MAKE) --no-print-directory $(TOOLS)/prometheus/promtool && folder=$(TOOLS)/prometheus; \
+	else folder="$(or $(PROMETHEUS),$$(dirname "$$(command -v promtool)"))"; fi; \
+	if [ -x "$$folder/promtool" ]; then PROMETHEUS="$$(realpath "$$folder")" $(BIN)/pytest -n 0 tests/monitoring; \
+	elif [ -n "$$CI" ]; then echo "monitoring-test needs prometheus and promtool, which are missing here"; exit 1; \
+	else echo "skipped: monitoring-test needs prometheus and promtool (or PROMETHEUS=folder)"; fi
+
 bench: install ## Measure CPU per call beside a bare grpc.aio echo (about a minute)
 	$(BIN)/python -m benchmarks.bench
 
