@@ -143,8 +143,14 @@ class Metrics:
         self._feedback_score = histogram(
             semconv.METRIC_FEEDBACK_SCORE, "1", semconv.DEPLOYMENT, semconv.FEEDBACK_SOURCE
         )
-        request = (semconv.HTTP_METHOD, semconv.HTTP_ROUTE, semconv.HTTP_STATUS, semconv.ERROR_TYPE)
-        self._http_duration = histogram(semconv.METRIC_HTTP_DURATION, "s", *request)
+        self._http_duration = histogram(
+            semconv.METRIC_HTTP_DURATION,
+            "s",
+            semconv.HTTP_METHOD,
+            semconv.HTTP_ROUTE,
+            semconv.HTTP_STATUS,
+            semconv.ERROR_TYPE,
+        )
         self.loop_lag = histogram(semconv.METRIC_LOOP_LAG, "s")
         self.histograms = (
             self._token_usage,
