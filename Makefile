@@ -109,7 +109,7 @@ $(TOOLS)/prometheus/promtool:
 	  && rm prometheus_*.deb && touch promtool
 
 monitoring-test: install ## Check alerts and dashboard in a real Prometheus that scrapes a router (or PROMETHEUS=folder of its programs)
-	@if [ -z "$(PROMETHEUS)" ] && ! command -v promtool prometheus >/dev/null && command -v apt-get >/dev/null; then \
+	@if [ -z "$(PROMETHEUS)" ] && ! command -v promtool >/dev/null && command -v apt-get >/dev/null; then \
 	  $(MAKE) --no-print-directory $(TOOLS)/prometheus/promtool && folder=$(TOOLS)/prometheus; \
 	else folder="$(or $(PROMETHEUS),$$(dirname "$$(command -v promtool)"))"; fi; \
 	if [ -x "$$folder/promtool" ]; then PROMETHEUS="$$(realpath "$$folder")" $(BIN)/pytest -n 0 tests/monitoring; \
