@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import sys
+import urllib.parse
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -192,7 +193,7 @@ async def test_a_retry_a_fallback_and_an_escalation_are_one_tree_with_its_costs(
     assert not any(text in everything for text in said)
 
     await the_other_api_tells_the_same(router.jaeger, trace)
-    await traces_are_found_by_what_the_docs_say(router.jaeger, told["traceId"])
+    await traces_are_found_by_what_the_docs_say(router.jaeger, told["traceId"], told["requestId"])
     await a_picture_shows_every_span(router.jaeger, trace, tmp_path)
 
 
@@ -208,15 +209,25 @@ async def the_other_api_tells_the_same(collector: Jaeger, trace: Trace) -> None:
     assert sorted(spans) == sorted((span["operationName"], span["startTime"]) for span in trace["spans"])
 
 
-async def traces_are_found_by_what_the_docs_say(collector: Jaeger, trace_id: str) -> None:
-    for searched in ('{"llm_router.attempt.reason":"fallback"}', '{"llm_router.sampling.reason":"fallback"}'):
-        query = f"service=llmrouter&limit=5&tags={searched}"
-        found = await collector.get("/api/traces?" + query.replace("{", "%7B").replace("}", "%7D").replace('"', "%22"))
-        assert [one["traceID"] for one in found["data"]] == [trace_id]
-    nothing = await collector.get(
-        "/api/traces?service=llmrouter&tags=%7B%22llm_router.attempt.reason%22:%22hedge%22%7D"
+async def traces_are_found_by_what_the_docs_say(collector: Jaeger, trace_id: str, request_id: str) -> None:
+    async def found(**tags: str) -> list[str]:
+        named = {name.replace("__", "."): value for name, value in tags.items()}
+        query = urllib.parse.urlencode({"service": "llmrouter", "tags": json.dumps(named)})
+        return [one["traceID"] for one in (await collector.get(f"/api/traces?{query}"))["data"]]
+
+    searches = (
+        {"llm_router__request__id": request_id},
+        {"llm_router__sampling__reason": "fallback"},
+        {"error__type": "503"},
+        {"gen_ai__provider__name": "one", "llm_router__attempt__outcome": "error"},
+        {"llm_router__deployment__id": "flaky-mini", "llm_router__attempt__reason": "retry"},
+        {"llm_router__gate__passed": "false"},
+        {"llm_router__cost__status": "indeterminate"},
+        {"rpc__response__status_code": "OK"},
+        {"llm_router__feature": "support_chat", "llm_router__user__tier": "paid"},
     )
-    assert not nothing["data"]
+    assert [await found(**search) for search in searches] == [[trace_id]] * len(searches)
+    assert await found(llm_router__attempt__reason="hedge") == []
 
 
 async def a_picture_shows_every_span(collector: Jaeger, trace: Trace, folder: Path) -> None:

@@ -13,6 +13,7 @@ import yaml
 from queries import ALERTS, DASHBOARD, alerts, generated, legends, metrics_of, panels, unknown
 from watched_router import watched_router
 
+REFERENCE = Path(__file__).parents[2] / "docs" / "observability.md"
 UP = {"up": frozenset[str]()}
 """What Prometheus says of a scrape."""
 
@@ -39,6 +40,16 @@ def test_what_is_exposed_is_shown(exposed: Mapping[str, frozenset[str]]) -> None
     """A metric that nobody looks at is a panel that was forgotten."""
     shown = {_family(name) for query in [*panels().values(), *alerts().values()] for name in metrics_of(query)}
     assert {_family(name) for name in exposed} - shown == set()
+
+
+def test_the_reference_lists_each_metric_with_its_labels(exposed: Mapping[str, frozenset[str]]) -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (counter|gauge|histogram) \| ([^|]*) \|", REFERENCE.read_text(), re.MULTILINE)
+    listed = {
+        f"{name}_count" if kind == "histogram" else name: frozenset(re.findall(r"`(\w+)`", labels))
+        for name, kind, labels in rows
+    }
+    assert listed == {name: exposed.get(name) for name in listed}
+    assert {_family(name) for name in exposed} - {_family(name) for name in listed} == {"up"}
 
 
 def test_a_name_that_is_not_exposed_is_found(exposed: Mapping[str, frozenset[str]]) -> None:
@@ -69,7 +80,8 @@ def test_alerts_say_what_is_wrong_and_what_to_do() -> None:
         for rule in group["rules"]:
             assert set(rule["annotations"]) == {"summary", "description"}, rule["alert"]
             assert rule["labels"]["severity"] in {"page", "ticket"}
-            assert f'alertname="{rule["alert"]}"' in tested
+            assert f'alertname="{rule["alert"]}", severity="{rule["labels"]["severity"]}"' in tested
+            assert re.search(rf"`{rule['alert']}` .* {rule['labels']['severity']} \|", REFERENCE.read_text())
 
 
 def _family(name: str) -> str:
