@@ -79,6 +79,8 @@ class Router:
         )
         told, _ = await process.communicate()
         assert process.returncode == 0
+        # Spans wait for others to leave with.
+        assert await self.application._telemetry.flush()
         return dict(json.loads(told))
 
 
