@@ -77,6 +77,7 @@ async def prometheus(folder: Path, target: str) -> AsyncIterator[Prometheus]:
     shipped["global"] = {"scrape_interval": "250ms", "evaluation_interval": "250ms"}
     shipped["rule_files"] = [str(ALERTS)]
     [job] = shipped["scrape_configs"]
+    del job["dns_sd_configs"]
     job["static_configs"] = [{"targets": [target]}]
     file = folder / "prometheus.yaml"
     file.write_text(yaml.safe_dump(shipped))
