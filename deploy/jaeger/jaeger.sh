@@ -21,12 +21,14 @@ build() {
     realpath "$JAEGER"
     return
   fi
-  if [ ! -x "$built" ] || [ "$here/tools/go.sum" -nt "$built" ]; then
+  local of
+  of=$(cat "$here/tools/go.mod" "$here/tools/go.sum" | cksum)
+  if [ ! -x "$built" ] || [ "$of" != "$(cat "$built.of" 2>/dev/null)" ]; then
     command -v go >/dev/null || unavailable
     echo "Building Jaeger from its Go module, once; this takes some minutes" >&2
     mkdir -p "$(dirname "$built")"
     (cd "$here/tools" && go build -o "$built" github.com/jaegertracing/jaeger/cmd/jaeger) >&2
-    touch "$built"
+    echo "$of" >"$built.of"
   fi
   realpath "$built"
 }
