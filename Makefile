@@ -13,7 +13,7 @@ SDK_JS := tests/sdk/js
 STUBS := clients/python/llmrouter/v1 clients/go/llmrouter/v1 clients/typescript/src/gen clients/java/src/main/java/dev/llmrouter/v1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help install system-deps demo run test lint types gen check-gen sdk-test clients-test clients-publish-dry-run bench eval-routing escalations chaos roll soak soak-short chaos-state fuzz lock buf clean replicas deploy-check deploy-tools
+.PHONY: help install system-deps demo run test lint types gen check-gen sdk-test clients-test clients-publish-dry-run jaeger jaeger-test monitoring-test bench eval-routing escalations chaos roll soak soak-short chaos-state fuzz lock buf clean replicas deploy-check deploy-tools
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,31 @@ clients-test: install ## Run the golden calls through the clients of all languag
 
 clients-publish-dry-run: install ## Build and check what would be published of each client, publish nothing
 	clients/publish-dry-run.sh $(LANGUAGES)
+
+jaeger: ## Run a Jaeger v2 that takes the router's traces: in a container, or built from its Go module (or JAEGER=program)
+	@JAEGER="$(JAEGER)" deploy/jaeger/jaeger.sh run
+
+jaeger-test: install ## Call a router from Go and read the traces back from a real Jaeger (builds it once, minutes)
+	@if command -v go >/dev/null; then jaeger=$$(JAEGER="$(JAEGER)" deploy/jaeger/jaeger.sh build) \
+	  && (cd tests/jaeger/caller && go build -o ../../../$(TOOLS)/jaeger/caller .) \
+	  && JAEGER="$$jaeger" CALLER="$$PWD/$(TOOLS)/jaeger/caller" $(BIN)/pytest -n 0 tests/jaeger; \
+	elif [ -n "$$CI" ]; then echo "jaeger-test needs Go, which is missing here"; exit 1; \
+	else echo "skipped: jaeger-test needs Go"; fi
+
+# Debian's package is unpacked, not installed: it would start a service.
+$(TOOLS)/prometheus/promtool:
+	@mkdir -p $(@D) && cd $(@D) && as=$$(test "$$(id -u)" = 0 || echo sudo) \
+	  && { apt-get download -q prometheus 2>/dev/null || { $$as apt-get update -qq && apt-get download -q prometheus; }; } \
+	  && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x --strip-components=3 ./usr/bin/prometheus ./usr/bin/promtool \
+	  && rm prometheus_*.deb && touch promtool
+
+monitoring-test: install ## Check alerts and dashboard in a real Prometheus that scrapes a router (or PROMETHEUS=folder of its programs)
+	@if [ -z "$(PROMETHEUS)" ] && ! command -v promtool >/dev/null && command -v apt-get >/dev/null; then \
+	  $(MAKE) --no-print-directory $(TOOLS)/prometheus/promtool && folder=$(TOOLS)/prometheus; \
+	else folder="$(or $(PROMETHEUS),$$(dirname "$$(command -v promtool)"))"; fi; \
+	if [ -x "$$folder/promtool" ]; then PROMETHEUS="$$(realpath "$$folder")" $(BIN)/pytest -n 0 tests/monitoring; \
+	elif [ -n "$$CI" ]; then echo "monitoring-test needs prometheus and promtool, which are missing here"; exit 1; \
+	else echo "skipped: monitoring-test needs prometheus and promtool (or PROMETHEUS=folder)"; fi
 
 bench: install ## Measure CPU per call beside a bare grpc.aio echo (about a minute)
 	$(BIN)/python -m benchmarks.bench

@@ -135,6 +135,7 @@ class Application:
         self._telemetry.observe_health(self.engine.open_circuits)
         self._telemetry.observe_ledger(self._state.ledger_lag)
         self._telemetry.observe_shadows(self.engine.shadows.counts)
+        self._telemetry.observe_limits(self._state.limits.limiter.counts)
         self._telemetry.observe_connections(self._providers.connections)
         servicer = RouterServicer(
             self.engine,

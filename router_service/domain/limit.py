@@ -151,6 +151,16 @@ class MeterState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LimitCounts:
+    """What one process saw of limits and budgets: how often each refused, by name and "limit" or "budget"; and the
+    share of its cap that a budget's fullest subject had used or reserved when last counted, in periods that still run.
+    """
+
+    refusals: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    used: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SettledSpend:
     """What the ledger knows: `nano_usd` that a subject spent on a model at `at` (seconds since 1970, UTC)."""
 

@@ -19,6 +19,7 @@ from router_service.domain.limit import (
     Budget,
     BudgetMode,
     LapsedHold,
+    LimitCounts,
     LimitRules,
     MeterState,
     SettledSpend,
@@ -38,6 +39,7 @@ from router_service.limits.meters import (
 from router_service.limits.periods import PERIODS, period_number, seconds_left
 from router_service.limits.plan import Plan
 from router_service.limits.refusal import counters_away, refusal, window_text
+from router_service.limits.standing import Standing
 
 _LEASE = 900.0
 
@@ -71,12 +73,19 @@ class Limiter:
         self._plan = Plan(rules)
         self._meters = meters
         self._wall = wall
+        self._standing = Standing(wall)
         self._numbers = itertools.count(1)
         self._prefix = secrets.token_hex(6)
 
     def use(self, rules: LimitRules) -> None:
         """Go by these rules from the next call on. Counters stay, unless a rule's name, window or period changed."""
         self._plan = Plan(rules)
+        self._standing.forget()
+
+    def counts(self) -> LimitCounts:
+        """What this process saw of limits and budgets; the caps of shadows count as none of them. Asks nobody, and may
+        be called from another thread."""
+        return self._standing.counts()
 
     async def enter(self, subject: Subject, *, lease: float = _LEASE) -> Entry:
         """Count a call against limits on requests and concurrent calls that need no model.
@@ -121,7 +130,7 @@ class Limiter:
         if charges:
             spends = any(charge.meter.kind is Kind.SPEND for charge in charges)
             note = _note(attempt_id, subject, model, tokens, nano_usd) if spends else b""
-            await self._take(ident, charges, lease, note)
+            await self._take(ident, charges, lease, note, observed=not subject.shadow)
         return Hold(ident=ident, charges=charges)
 
     def settle(self, hold: Hold, *, tokens: int | None, nano_usd: int | None) -> None:
@@ -217,13 +226,19 @@ class Limiter:
     def _ident(self) -> str:
         return f"{self._prefix}-{next(self._numbers)}"
 
-    async def _take(self, ident: str, charges: Sequence[Charge], lease: float, note: bytes) -> Sequence[Reading]:
+    async def _take(
+        self, ident: str, charges: Sequence[Charge], lease: float, note: bytes, *, observed: bool = True
+    ) -> Sequence[Reading]:
         try:
             taken = await self._meters.take(ident, charges, lease=lease, note=note)
         except MetersAway as exc:
             raise counters_away(meter for meter, _ in charges) from exc
+        if observed:
+            self._standing.saw(charges, taken.readings)
         if taken.blocks:
             worst = max(taken.blocks, key=lambda block: float("inf") if block.wait == NEVER else block.wait)
+            if observed:
+                self._standing.refused(charges[worst.place].meter)
             raise refusal(charges[worst.place], taken.readings[worst.place], worst.wait)
         return taken.readings
 

@@ -13,6 +13,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from router_service.domain.call import Call
 from router_service.domain.feedback import Feedback
+from router_service.domain.limit import LimitCounts
 from router_service.domain.money import CostStatus
 from router_service.domain.quality import Judgement
 from router_service.domain.receipt import Attempt, AttemptOutcome, AttemptReason, Receipt, ShadowCounts
@@ -91,6 +92,7 @@ class Metrics:
         self.ledger: Callable[[], tuple[int, float]] = _nothing_behind
         self.connections: Callable[[], Mapping[str, tuple[int, int]]] = dict
         self.shadows: Callable[[], ShadowCounts] = ShadowCounts
+        self.limits: Callable[[], LimitCounts] = LimitCounts
         self._tier = Bounded(_MAX_TIERS)
         self._rule = Bounded(_MAX_RULES)
         self._active = 0
@@ -141,8 +143,14 @@ class Metrics:
         self._feedback_score = histogram(
             semconv.METRIC_FEEDBACK_SCORE, "1", semconv.DEPLOYMENT, semconv.FEEDBACK_SOURCE
         )
-        request = (semconv.HTTP_METHOD, semconv.HTTP_ROUTE, semconv.HTTP_STATUS, semconv.ERROR_TYPE)
-        self._http_duration = histogram(semconv.METRIC_HTTP_DURATION, "s", *request)
+        self._http_duration = histogram(
+            semconv.METRIC_HTTP_DURATION,
+            "s",
+            semconv.HTTP_METHOD,
+            semconv.HTTP_ROUTE,
+            semconv.HTTP_STATUS,
+            semconv.ERROR_TYPE,
+        )
         self.loop_lag = histogram(semconv.METRIC_LOOP_LAG, "s")
         self.histograms = (
             self._token_usage,
@@ -177,6 +185,18 @@ class Metrics:
         )
         meter.create_observable_gauge(
             semconv.METRIC_CIRCUIT, [self._observe_health], description="1 where a deployment's circuit is open"
+        )
+        meter.create_observable_counter(
+            semconv.METRIC_LIMIT_REFUSALS,
+            [self._observe_refusals],
+            unit="{refusal}",
+            description="Calls and attempts that a limit or budget had no room for",
+        )
+        meter.create_observable_gauge(
+            semconv.METRIC_BUDGET_USED,
+            [self._observe_budgets],
+            unit="1",
+            description="Share of a budget that its fullest subject has used or reserved, as this process last saw it",
         )
         meter.create_observable_up_down_counter(
             semconv.METRIC_CONNECTIONS, [self._observe_connections], unit="{connection}"
@@ -269,6 +289,15 @@ class Metrics:
 
     def _observe_health(self, _: CallbackOptions) -> Iterable[Observation]:
         return [Observation(int(is_open), {semconv.DEPLOYMENT: name}) for name, is_open in self.health().items()]
+
+    def _observe_refusals(self, _: CallbackOptions) -> Iterable[Observation]:
+        return [
+            Observation(count, {semconv.LIMIT_NAME: name, semconv.LIMIT_KIND: kind})
+            for (name, kind), count in self.limits().refusals.items()
+        ]
+
+    def _observe_budgets(self, _: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(share, {semconv.BUDGET_NAME: name}) for name, share in self.limits().used.items()]
 
     def _observe_connections(self, _: CallbackOptions) -> Iterable[Observation]:
         return [

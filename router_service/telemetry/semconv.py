@@ -146,6 +146,11 @@ GATE_REFUSED_BY: Final = "llm_router.gate.refused_by"
 # Ours: feedback, in metrics only
 FEEDBACK_SOURCE: Final = "llm_router.feedback.source"
 FEEDBACK_THUMBS: Final = "llm_router.feedback.thumbs"
+# Ours: limits and budgets, in metrics only
+LIMIT_NAME: Final = "llm_router.limit.name"
+LIMIT_KIND: Final = "llm_router.limit.kind"
+BUDGET_NAME: Final = "llm_router.budget.name"
+
 # Ours: a shadow call
 SHADOW: Final = "llm_router.shadow.id"
 SHADOW_OUTCOME: Final = "llm_router.shadow.outcome"
@@ -174,6 +179,8 @@ METRIC_UNPRICED: Final = "llm_router.cost.unpriced_requests"
 METRIC_TOKENS: Final = "llm_router.tokens"
 METRIC_LEDGER_BACKLOG: Final = "llm_router.ledger.backlog"
 METRIC_LEDGER_LAG: Final = "llm_router.ledger.lag"
+METRIC_LIMIT_REFUSALS: Final = "llm_router.limit.rejections"
+METRIC_BUDGET_USED: Final = "llm_router.budget.used"
 METRIC_CIRCUIT: Final = "llm_router.circuit.state"
 METRIC_KEY_REFUSED: Final = "llm_router.provider.key_refused"
 METRIC_INTERRUPTED: Final = "llm_router.stream.interrupted"

@@ -38,6 +38,7 @@ from router_service.config.configuration import TelemetrySettings
 from router_service.domain.call import Call
 from router_service.domain.event import Observer
 from router_service.domain.feedback import Feedback
+from router_service.domain.limit import LimitCounts
 from router_service.domain.receipt import ShadowCounts
 from router_service.telemetry import otlp, semconv
 from router_service.telemetry.export import BatchSink, DirectSink, Rarely
@@ -164,6 +165,11 @@ class Telemetry:
         """Export of each provider id its connections in use and idle. `connections` is called from another thread."""
         if self._metrics is not None:
             self._metrics.connections = connections
+
+    def observe_limits(self, counts: Callable[[], LimitCounts]) -> None:
+        """Export what limits and budgets refused and how full budgets are. `counts` is called from another thread."""
+        if self._metrics is not None:
+            self._metrics.limits = counts
 
     def observe_ledger(self, lag: Callable[[], tuple[int, float]]) -> None:
         """Export how many bytes and seconds the ledger's database is behind. `lag` is called from another thread."""

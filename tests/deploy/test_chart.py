@@ -214,6 +214,12 @@ def test_metrics_are_scraped_at_the_admin_port(rendered: Render) -> None:
     assert manifests.one("PrometheusRule")["spec"]["groups"][0]["rules"][0]["alert"] == "NoRouter"
 
 
+def test_the_alerts_that_ship_are_the_rule_word_for_word(rendered: Render) -> None:
+    shipped = CHART.parents[1] / "prometheus" / "alerts.yaml"
+    manifests = rendered("production", "--set-file", f"prometheusRule.rules={shipped}")
+    assert manifests.one("PrometheusRule")["spec"] == yaml.safe_load(shipped.read_text())
+
+
 CHECKSUM = "checksum/config"
 
 

@@ -304,3 +304,23 @@ async def test_a_limit_and_a_budget_refuse_together_and_the_longer_wait_is_told(
         await hold(limiter, tokens=10, nano_usd=USD)
     with pytest.raises(LimitReached):
         await hold(limiter, subject=CALLER, tokens=11, nano_usd=0)
+
+
+async def test_how_full_the_fullest_subjects_budget_is_and_what_was_refused_is_known(counters: Counters) -> None:
+    limiter = counters.limiter(budget(4 * USD), tokens(10))
+    other = Subject(tenant="other", key="k2")
+    for subject, amount in ((CALLER, 3 * USD), (other, USD)):
+        limiter.settle(await hold(limiter, subject=subject, nano_usd=amount), tokens=1, nano_usd=amount)
+    await counters.counted()
+    for subject in (CALLER, other):
+        limiter.settle(await hold(limiter, subject=subject), tokens=0, nano_usd=0)
+    assert limiter.counts().used == {"money": 0.75}
+
+    with pytest.raises(BudgetSpent):
+        await hold(limiter, nano_usd=2 * USD)
+    with pytest.raises(LimitReached):
+        await hold(limiter, tokens=11)
+    assert limiter.counts().refusals == {("money", "budget"): 1, ("tokens", "limit"): 1}
+
+    await counters.advance(86400)
+    assert limiter.counts().used == {}

@@ -9,6 +9,7 @@ from opentelemetry.sdk.metrics import Histogram as SdkHistogram
 from opentelemetry.sdk.metrics.export import AggregationTemporality, Histogram, InMemoryMetricReader, Sum
 
 from router_service.config.configuration import TelemetrySettings
+from router_service.domain.limit import LimitCounts
 from router_service.domain.receipt import ShadowCounts
 from router_service.telemetry import semconv
 from router_service.telemetry.setup import Telemetry
@@ -23,6 +24,7 @@ async def test_every_metric_is_exposed_with_its_type_and_labels() -> None:
     assert metrics is not None
     telemetry.observe_health(lambda: {"d": True})
     telemetry.observe_connections(lambda: {"p": (1, 2)})
+    telemetry.observe_limits(lambda: LimitCounts(refusals={("b", "budget"): 1}, used={"b": 0.5}))
     telemetry.observe_shadows(lambda: ShadowCounts({("p/s", "answered"): 1}, {"p/s": 5}))
     for tally in [value for value in vars(metrics).values() if hasattr(value, "add")] + list(metrics._repeats.values()):
         tally.add(3, *[f"v{place}" for place in range(len(tally._keys))])

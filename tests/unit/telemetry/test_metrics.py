@@ -12,6 +12,7 @@ from router_service.config.configuration import TelemetrySettings
 from router_service.domain.error import NoCandidate, NotFound
 from router_service.domain.event import CallStarted
 from router_service.domain.feedback import Feedback, FeedbackSource, Thumbs
+from router_service.domain.limit import LimitCounts
 from router_service.domain.money import CostStatus
 from router_service.domain.receipt import AttemptOutcome, AttemptReason
 from router_service.telemetry import semconv
@@ -312,3 +313,11 @@ def test_reasons_of_attempts_are_told_apart() -> None:
     meters = Meters()
     meters.play(Episode((attempt(1), attempt(2, GPT, AttemptReason.ESCALATION))))
     assert meters.values("llm_router.escalations") == {("openai", "gpt-x-0901", "gpt-x"): 1}
+
+
+def test_what_limits_refused_and_how_full_budgets_are_is_exported() -> None:
+    meters = Meters()
+    counts = LimitCounts(refusals={("daily", "budget"): 3, ("burst", "limit"): 2}, used={"daily": 0.9})
+    meters.telemetry.observe_limits(lambda: counts)
+    assert meters.values("llm_router.limit.rejections") == {("budget", "daily"): 3, ("limit", "burst"): 2}
+    assert meters.values("llm_router.budget.used") == {("daily",): 0.9}
