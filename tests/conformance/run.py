@@ -36,6 +36,7 @@ class Language:
 
 
 _PYTEST = (sys.executable, "-m", "pytest", "-n", "0", "tests/conformance/python_cases.py", "-k")
+_JAVA = ("sh", "-c", 'exec java -cp "target/classes:$(cat target/classpath)" "$@"', "java")
 LANGUAGES = (
     Language(
         name="python (asyncio)",
@@ -53,6 +54,13 @@ LANGUAGES = (
         examples=(("go", "run", "./examples/complete"), ("go", "run", "./examples/stream")),
         folder="clients/go",
         tools=("go",),
+    ),
+    Language(
+        name="java",
+        command=("mvn", "-q", "-B", "test"),
+        examples=((*_JAVA, "examples/Complete.java"), (*_JAVA, "examples/Stream.java")),
+        folder="clients/java",
+        tools=("java", "mvn"),
     ),
 )
 
