@@ -57,7 +57,7 @@ LANGUAGES = (
     ),
     Language(
         name="java",
-        command=("mvn", "-q", "-B", "test"),
+        command=("mvn", "-q", "-B", "-Dstyle.color=never", "test"),
         examples=((*_JAVA, "examples/Complete.java"), (*_JAVA, "examples/Stream.java")),
         folder="clients/java",
         tools=("java", "mvn"),
