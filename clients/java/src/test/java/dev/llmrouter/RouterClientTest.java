@@ -90,7 +90,7 @@ class RouterClientTest {
     Replica server = replica();
     server.failure = io.grpc.Status.UNAVAILABLE.asRuntimeException();
     server.failures = 2;
-    client(KEYLESS, server).complete("Hello");
+    client(KEYLESS, server).complete("Large".repeat(500_000)); // beyond what gRPC keeps for a repeat by default
     assertEquals(3, server.idempotencyKeys.size());
     assertEquals(1, Set.copyOf(server.idempotencyKeys).size());
   }
