@@ -64,6 +64,7 @@ gen_java() {
   rm -rf "$sources/dev/llmrouter/v1" && mkdir -p "$sources"
   "$folder/bin/protoc" -Iprotos --plugin=protoc-gen-grpc-java="$(type -P grpc_java_plugin)" --java_out="$sources" \
     --grpc-java_out="$sources" "${STUBS[@]}"
+  mkdir -p clients/java/src/main/resources/dev/llmrouter && cp clients/service_config.json clients/java/src/main/resources/dev/llmrouter/
   # The annotation is not part of Java any more, and says nothing that the comments do not.
   sed -i '/^@javax.annotation.Generated(/,/^ *comments = /d' "$sources"/dev/llmrouter/v1/*Grpc.java
 }

@@ -74,8 +74,62 @@ publish_typescript() {
   echo "typescript: @llmrouter/client@$version can be published"
 }
 
-# Java: publish_java.
+publish_java() {
+  have java java mvn git || return 0
+  local work=$WORK/java version
+  local mvn=(mvn -q -B -Dstyle.color=never)
+  mkdir -p "$work/client" "$work/user/src/main/java"
+  git archive HEAD:clients/java | tar -x -C "$work/client"
+  version=$(sed -n 's|^  <version>\(.*\)</version>|\1|p' "$work/client/pom.xml")
+  # Not installed: a stranger would find it in the user's own repository.
+  (cd "$work/client" && "${mvn[@]}" -P release deploy -Dmaven.test.skip=true -Dmaven.install.skip=true \
+    -DaltDeploymentRepository="dry::file://$work/repository" >/dev/null)
+  for one in .pom .jar -sources.jar -javadoc.jar; do
+    test -s "$work/repository/dev/llmrouter/llmrouter-client/$version/llmrouter-client-$version$one"
+  done
+  cat >"$work/user/pom.xml" <<END
+<project>
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>com.example</groupId>
+  <artifactId>user</artifactId>
+  <version>1</version>
+  <properties><maven.compiler.source>17</maven.compiler.source><maven.compiler.target>17</maven.compiler.target></properties>
+  <dependencies>
+    <dependency><groupId>dev.llmrouter</groupId><artifactId>llmrouter-client</artifactId><version>$version</version></dependency>
+  </dependencies>
+  <repositories><repository><id>dry</id><url>file://$work/repository</url></repository></repositories>
+</project>
+END
+  # A repository of its own, or this version would stay in the user's; what that has already need not be fetched.
+  cat >"$work/settings.xml" <<END
+<settings>
+  <localRepository>$work/fetched</localRepository>
+  <profiles>
+    <profile>
+      <id>dry</id>
+      <repositories><repository><id>user</id><url>file://$HOME/.m2/repository</url>
+        <releases><checksumPolicy>ignore</checksumPolicy></releases></repository></repositories>
+      <pluginRepositories><pluginRepository><id>user</id><url>file://$HOME/.m2/repository</url>
+        <releases><checksumPolicy>ignore</checksumPolicy></releases></pluginRepository></pluginRepositories>
+    </profile>
+  </profiles>
+  <activeProfiles><activeProfile>dry</activeProfile></activeProfiles>
+</settings>
+END
+  cp clients/java/examples/*.java "$work/user/src/main/java"
+  cat >"$work/user/src/main/java/User.java" <<END
+public class User {
+  public static void main(String[] none) {
+    dev.llmrouter.RouterClient.connect("localhost:1").close();
+  }
+}
+END
+  (cd "$work/user" && "${mvn[@]}" -s "$work/settings.xml" compile \
+    org.apache.maven.plugins:maven-dependency-plugin:3.11.0:build-classpath -Dmdep.outputFile=classpath -Dmdep.includeScope=runtime \
+    && java -cp "target/classes:$(cat classpath)" User)
+  echo "java: dev.llmrouter:llmrouter-client:$version can be published, with its sources and javadoc"
+}
 
-for language in ${*:-python go typescript}; do
+for language in ${*:-python go typescript java}; do
   "publish_$language"
 done

@@ -21,4 +21,4 @@ def _fill(wire: chat_pb2.TokenLogprob | chat_pb2.TopLogprob, token: TokenLogprob
     if token.logprob is not None:
         wire.logprob = token.logprob
     if token.token_bytes:
-        wire.token_bytes = token.token_bytes
+        wire.raw_bytes = token.token_bytes

@@ -36,6 +36,7 @@ class Language:
 
 
 _PYTEST = (sys.executable, "-m", "pytest", "-n", "0", "tests/conformance/python_cases.py", "-k")
+_JAVA = ("sh", "-c", 'exec java -cp "target/classes:$(cat target/classpath)" "$@"', "java")
 LANGUAGES = (
     Language(
         name="python (asyncio)",
@@ -60,6 +61,13 @@ LANGUAGES = (
         examples=(("node", "build/examples/complete.js"), ("node", "build/examples/stream.js")),
         folder="clients/typescript",
         tools=("node", "npm"),
+    ),
+    Language(
+        name="java",
+        command=("mvn", "-q", "-B", "-Dstyle.color=never", "test"),
+        examples=((*_JAVA, "examples/Complete.java"), (*_JAVA, "examples/Stream.java")),
+        folder="clients/java",
+        tools=("java", "mvn"),
     ),
 )
 

@@ -561,7 +561,7 @@ def test_published_service_config_is_the_one_in_every_client() -> None:
     clients, built = ROOT / "clients", {"node_modules", "dist", "target"}
     published = (clients / "service_config.json").read_bytes()
     copies = [path for path in clients.glob("*/**/service_config.json") if not built & set(path.parts)]
-    assert {"python", "go", "typescript"} <= {copy.relative_to(clients).parts[0] for copy in copies}
+    assert {"python", "go", "typescript", "java"} <= {copy.relative_to(clients).parts[0] for copy in copies}
     assert {copy.read_bytes() for copy in copies} == {published}
     (method,) = json.loads(published)["methodConfig"]
     assert method["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]

@@ -192,7 +192,7 @@ def test_a_call_nobody_answered_names_no_deployment_and_the_first_limit() -> Non
                             {
                                 "token": "a",
                                 "logprob": -0.5,
-                                "token_bytes": "8A==",
+                                "raw_bytes": "8A==",
                                 "top_logprobs": [{"token": "b", "logprob": 0.0}, {"token": "c"}],
                             },
                             {"token": "d"},

@@ -1236,8 +1236,8 @@ type TokenLogprob struct {
 	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
 	// logprob is the natural logarithm of its probability, from -9999 to 0; unset where the provider gave no number.
 	Logprob *float64 `protobuf:"fixed64,2,opt,name=logprob,proto3,oneof" json:"logprob,omitempty"`
-	// token_bytes are its bytes where its text is not all of them: a token may end in the middle of a character.
-	TokenBytes []byte `protobuf:"bytes,3,opt,name=token_bytes,json=tokenBytes,proto3" json:"token_bytes,omitempty"`
+	// raw_bytes are its bytes where its text is not all of them: a token may end in the middle of a character.
+	RawBytes []byte `protobuf:"bytes,3,opt,name=raw_bytes,json=rawBytes,proto3" json:"raw_bytes,omitempty"`
 	// top_logprobs are the likeliest tokens at its place, as the provider orders them; it may be among them.
 	TopLogprobs   []*TopLogprob `protobuf:"bytes,4,rep,name=top_logprobs,json=topLogprobs,proto3" json:"top_logprobs,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1288,9 +1288,9 @@ func (x *TokenLogprob) GetLogprob() float64 {
 	return 0
 }
 
-func (x *TokenLogprob) GetTokenBytes() []byte {
+func (x *TokenLogprob) GetRawBytes() []byte {
 	if x != nil {
-		return x.TokenBytes
+		return x.RawBytes
 	}
 	return nil
 }
@@ -1309,8 +1309,8 @@ type TopLogprob struct {
 	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
 	// logprob is the natural logarithm of its probability, from -9999 to 0; unset where the provider gave no number.
 	Logprob *float64 `protobuf:"fixed64,2,opt,name=logprob,proto3,oneof" json:"logprob,omitempty"`
-	// token_bytes are its bytes where its text is not all of them.
-	TokenBytes    []byte `protobuf:"bytes,3,opt,name=token_bytes,json=tokenBytes,proto3" json:"token_bytes,omitempty"`
+	// raw_bytes are its bytes where its text is not all of them.
+	RawBytes      []byte `protobuf:"bytes,3,opt,name=raw_bytes,json=rawBytes,proto3" json:"raw_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1359,9 +1359,9 @@ func (x *TopLogprob) GetLogprob() float64 {
 	return 0
 }
 
-func (x *TopLogprob) GetTokenBytes() []byte {
+func (x *TopLogprob) GetRawBytes() []byte {
 	if x != nil {
-		return x.TokenBytes
+		return x.RawBytes
 	}
 	return nil
 }
@@ -1693,21 +1693,19 @@ const file_llmrouter_v1_chat_proto_rawDesc = "" +
 	"\r_top_logprobs\"\\\n" +
 	"\bLogprobs\x122\n" +
 	"\x06tokens\x18\x01 \x03(\v2\x1a.llmrouter.v1.TokenLogprobR\x06tokens\x12\x1c\n" +
-	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\xad\x01\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\xa9\x01\n" +
 	"\fTokenLogprob\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x1d\n" +
-	"\alogprob\x18\x02 \x01(\x01H\x00R\alogprob\x88\x01\x01\x12\x1f\n" +
-	"\vtoken_bytes\x18\x03 \x01(\fR\n" +
-	"tokenBytes\x12;\n" +
+	"\alogprob\x18\x02 \x01(\x01H\x00R\alogprob\x88\x01\x01\x12\x1b\n" +
+	"\traw_bytes\x18\x03 \x01(\fR\brawBytes\x12;\n" +
 	"\ftop_logprobs\x18\x04 \x03(\v2\x18.llmrouter.v1.TopLogprobR\vtopLogprobsB\n" +
 	"\n" +
-	"\b_logprob\"n\n" +
+	"\b_logprob\"j\n" +
 	"\n" +
 	"TopLogprob\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x1d\n" +
-	"\alogprob\x18\x02 \x01(\x01H\x00R\alogprob\x88\x01\x01\x12\x1f\n" +
-	"\vtoken_bytes\x18\x03 \x01(\fR\n" +
-	"tokenBytesB\n" +
+	"\alogprob\x18\x02 \x01(\x01H\x00R\alogprob\x88\x01\x01\x12\x1b\n" +
+	"\traw_bytes\x18\x03 \x01(\fR\brawBytesB\n" +
 	"\n" +
 	"\b_logprob\"\xf6\x01\n" +
 	"\x05Usage\x12!\n" +

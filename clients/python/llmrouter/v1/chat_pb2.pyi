@@ -642,14 +642,14 @@ class TokenLogprob(message.Message):
 
     TOKEN_FIELD_NUMBER: builtins.int
     LOGPROB_FIELD_NUMBER: builtins.int
-    TOKEN_BYTES_FIELD_NUMBER: builtins.int
+    RAW_BYTES_FIELD_NUMBER: builtins.int
     TOP_LOGPROBS_FIELD_NUMBER: builtins.int
     token: builtins.str
     """token as text."""
     logprob: builtins.float
     """logprob is the natural logarithm of its probability, from -9999 to 0; unset where the provider gave no number."""
-    token_bytes: builtins.bytes
-    """token_bytes are its bytes where its text is not all of them: a token may end in the middle of a character."""
+    raw_bytes: builtins.bytes
+    """raw_bytes are its bytes where its text is not all of them: a token may end in the middle of a character."""
     @builtins.property
     def top_logprobs(self) -> containers.RepeatedCompositeFieldContainer[TopLogprob]:
         """top_logprobs are the likeliest tokens at its place, as the provider orders them; it may be among them."""
@@ -659,12 +659,12 @@ class TokenLogprob(message.Message):
         *,
         token: builtins.str = ...,
         logprob: builtins.float | None = ...,
-        token_bytes: builtins.bytes = ...,
+        raw_bytes: builtins.bytes = ...,
         top_logprobs: abc.Iterable[TopLogprob] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_logprob", b"_logprob", "logprob", b"logprob"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_logprob", b"_logprob", "logprob", b"logprob", "token", b"token", "token_bytes", b"token_bytes", "top_logprobs", b"top_logprobs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_logprob", b"_logprob", "logprob", b"logprob", "raw_bytes", b"raw_bytes", "token", b"token", "top_logprobs", b"top_logprobs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__logprob: _TypeAlias = typing.Literal["logprob"]  # noqa: Y015
     _WhichOneofArgType__logprob: _TypeAlias = typing.Literal["_logprob", b"_logprob"]  # noqa: Y015
@@ -678,23 +678,23 @@ class TopLogprob(message.Message):
 
     TOKEN_FIELD_NUMBER: builtins.int
     LOGPROB_FIELD_NUMBER: builtins.int
-    TOKEN_BYTES_FIELD_NUMBER: builtins.int
+    RAW_BYTES_FIELD_NUMBER: builtins.int
     token: builtins.str
     """token as text."""
     logprob: builtins.float
     """logprob is the natural logarithm of its probability, from -9999 to 0; unset where the provider gave no number."""
-    token_bytes: builtins.bytes
-    """token_bytes are its bytes where its text is not all of them."""
+    raw_bytes: builtins.bytes
+    """raw_bytes are its bytes where its text is not all of them."""
     def __init__(
         self,
         *,
         token: builtins.str = ...,
         logprob: builtins.float | None = ...,
-        token_bytes: builtins.bytes = ...,
+        raw_bytes: builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_logprob", b"_logprob", "logprob", b"logprob"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_logprob", b"_logprob", "logprob", b"logprob", "token", b"token", "token_bytes", b"token_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_logprob", b"_logprob", "logprob", b"logprob", "raw_bytes", b"raw_bytes", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__logprob: _TypeAlias = typing.Literal["logprob"]  # noqa: Y015
     _WhichOneofArgType__logprob: _TypeAlias = typing.Literal["_logprob", b"_logprob"]  # noqa: Y015

@@ -165,30 +165,30 @@ public final class ChatOuterClass extends com.google.protobuf.GeneratedFile {
       "_top_pB\024\n\022_frequency_penaltyB\023\n\021_presenc" +
       "e_penaltyB\007\n\005_seedB\017\n\r_top_logprobs\"I\n\010L" +
       "ogprobs\022*\n\006tokens\030\001 \003(\0132\032.llmrouter.v1.T" +
-      "okenLogprob\022\021\n\ttruncated\030\002 \001(\010\"\204\001\n\014Token" +
+      "okenLogprob\022\021\n\ttruncated\030\002 \001(\010\"\202\001\n\014Token" +
       "Logprob\022\r\n\005token\030\001 \001(\t\022\024\n\007logprob\030\002 \001(\001H" +
-      "\000\210\001\001\022\023\n\013token_bytes\030\003 \001(\014\022.\n\014top_logprob" +
-      "s\030\004 \003(\0132\030.llmrouter.v1.TopLogprobB\n\n\010_lo" +
-      "gprob\"R\n\nTopLogprob\022\r\n\005token\030\001 \001(\t\022\024\n\007lo" +
-      "gprob\030\002 \001(\001H\000\210\001\001\022\023\n\013token_bytes\030\003 \001(\014B\n\n" +
-      "\010_logprob\"\232\001\n\005Usage\022\024\n\014input_tokens\030\001 \001(" +
-      "\003\022\025\n\routput_tokens\030\002 \001(\003\022\033\n\023cached_input" +
-      "_tokens\030\003 \001(\003\022\032\n\022cache_write_tokens\030\004 \001(" +
-      "\003\022\030\n\020reasoning_tokens\030\005 \001(\003\022\021\n\testimated" +
-      "\030\006 \001(\010*_\n\004Role\022\024\n\020ROLE_UNSPECIFIED\020\000\022\017\n\013" +
-      "ROLE_SYSTEM\020\001\022\r\n\tROLE_USER\020\002\022\022\n\016ROLE_ASS" +
-      "ISTANT\020\003\022\r\n\tROLE_TOOL\020\004*\276\001\n\017ReasoningEff" +
-      "ort\022 \n\034REASONING_EFFORT_UNSPECIFIED\020\000\022\031\n" +
-      "\025REASONING_EFFORT_NONE\020\001\022\034\n\030REASONING_EF" +
-      "FORT_MINIMAL\020\002\022\030\n\024REASONING_EFFORT_LOW\020\003" +
-      "\022\033\n\027REASONING_EFFORT_MEDIUM\020\004\022\031\n\025REASONI" +
-      "NG_EFFORT_HIGH\020\005*\237\001\n\014FinishReason\022\035\n\031FIN" +
-      "ISH_REASON_UNSPECIFIED\020\000\022\026\n\022FINISH_REASO" +
-      "N_STOP\020\001\022\030\n\024FINISH_REASON_LENGTH\020\002\022\034\n\030FI" +
-      "NISH_REASON_TOOL_CALLS\020\003\022 \n\034FINISH_REASO" +
-      "N_CONTENT_FILTER\020\004BX\n\020dev.llmrouter.v1P\001" +
-      "ZBgithub.com/llmrouter/llmrouter/clients" +
-      "/go/llmrouter/v1;llmrouterv1b\006proto3"
+      "\000\210\001\001\022\021\n\traw_bytes\030\003 \001(\014\022.\n\014top_logprobs\030" +
+      "\004 \003(\0132\030.llmrouter.v1.TopLogprobB\n\n\010_logp" +
+      "rob\"P\n\nTopLogprob\022\r\n\005token\030\001 \001(\t\022\024\n\007logp" +
+      "rob\030\002 \001(\001H\000\210\001\001\022\021\n\traw_bytes\030\003 \001(\014B\n\n\010_lo" +
+      "gprob\"\232\001\n\005Usage\022\024\n\014input_tokens\030\001 \001(\003\022\025\n" +
+      "\routput_tokens\030\002 \001(\003\022\033\n\023cached_input_tok" +
+      "ens\030\003 \001(\003\022\032\n\022cache_write_tokens\030\004 \001(\003\022\030\n" +
+      "\020reasoning_tokens\030\005 \001(\003\022\021\n\testimated\030\006 \001" +
+      "(\010*_\n\004Role\022\024\n\020ROLE_UNSPECIFIED\020\000\022\017\n\013ROLE" +
+      "_SYSTEM\020\001\022\r\n\tROLE_USER\020\002\022\022\n\016ROLE_ASSISTA" +
+      "NT\020\003\022\r\n\tROLE_TOOL\020\004*\276\001\n\017ReasoningEffort\022" +
+      " \n\034REASONING_EFFORT_UNSPECIFIED\020\000\022\031\n\025REA" +
+      "SONING_EFFORT_NONE\020\001\022\034\n\030REASONING_EFFORT" +
+      "_MINIMAL\020\002\022\030\n\024REASONING_EFFORT_LOW\020\003\022\033\n\027" +
+      "REASONING_EFFORT_MEDIUM\020\004\022\031\n\025REASONING_E" +
+      "FFORT_HIGH\020\005*\237\001\n\014FinishReason\022\035\n\031FINISH_" +
+      "REASON_UNSPECIFIED\020\000\022\026\n\022FINISH_REASON_ST" +
+      "OP\020\001\022\030\n\024FINISH_REASON_LENGTH\020\002\022\034\n\030FINISH" +
+      "_REASON_TOOL_CALLS\020\003\022 \n\034FINISH_REASON_CO" +
+      "NTENT_FILTER\020\004BX\n\020dev.llmrouter.v1P\001ZBgi" +
+      "thub.com/llmrouter/llmrouter/clients/go/" +
+      "llmrouter/v1;llmrouterv1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -283,13 +283,13 @@ public final class ChatOuterClass extends com.google.protobuf.GeneratedFile {
     internal_static_llmrouter_v1_TokenLogprob_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_llmrouter_v1_TokenLogprob_descriptor,
-        new java.lang.String[] { "Token", "Logprob", "TokenBytes", "TopLogprobs", });
+        new java.lang.String[] { "Token", "Logprob", "RawBytes", "TopLogprobs", });
     internal_static_llmrouter_v1_TopLogprob_descriptor =
       getDescriptor().getMessageType(12);
     internal_static_llmrouter_v1_TopLogprob_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_llmrouter_v1_TopLogprob_descriptor,
-        new java.lang.String[] { "Token", "Logprob", "TokenBytes", });
+        new java.lang.String[] { "Token", "Logprob", "RawBytes", });
     internal_static_llmrouter_v1_Usage_descriptor =
       getDescriptor().getMessageType(13);
     internal_static_llmrouter_v1_Usage_fieldAccessorTable = new

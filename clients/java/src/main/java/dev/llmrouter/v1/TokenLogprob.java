@@ -33,7 +33,7 @@ private static final long serialVersionUID = 0L;
   }
   private TokenLogprob() {
     token_ = "";
-    tokenBytes_ = com.google.protobuf.ByteString.EMPTY;
+    rawBytes_ = com.google.protobuf.ByteString.EMPTY;
     topLogprobs_ = java.util.Collections.emptyList();
   }
 
@@ -125,19 +125,19 @@ private static final long serialVersionUID = 0L;
     return logprob_;
   }
 
-  public static final int TOKEN_BYTES_FIELD_NUMBER = 3;
-  private com.google.protobuf.ByteString tokenBytes_ = com.google.protobuf.ByteString.EMPTY;
+  public static final int RAW_BYTES_FIELD_NUMBER = 3;
+  private com.google.protobuf.ByteString rawBytes_ = com.google.protobuf.ByteString.EMPTY;
   /**
    * <pre>
-   * token_bytes are its bytes where its text is not all of them: a token may end in the middle of a character.
+   * raw_bytes are its bytes where its text is not all of them: a token may end in the middle of a character.
    * </pre>
    *
-   * <code>bytes token_bytes = 3;</code>
-   * @return The tokenBytes.
+   * <code>bytes raw_bytes = 3;</code>
+   * @return The rawBytes.
    */
   @java.lang.Override
-  public com.google.protobuf.ByteString getTokenBytes() {
-    return tokenBytes_;
+  public com.google.protobuf.ByteString getRawBytes() {
+    return rawBytes_;
   }
 
   public static final int TOP_LOGPROBS_FIELD_NUMBER = 4;
@@ -221,8 +221,8 @@ private static final long serialVersionUID = 0L;
     if (((bitField0_ & 0x00000001) != 0)) {
       output.writeDouble(2, logprob_);
     }
-    if (!tokenBytes_.isEmpty()) {
-      output.writeBytes(3, tokenBytes_);
+    if (!rawBytes_.isEmpty()) {
+      output.writeBytes(3, rawBytes_);
     }
     for (int i = 0; i < topLogprobs_.size(); i++) {
       output.writeMessage(4, topLogprobs_.get(i));
@@ -243,9 +243,9 @@ private static final long serialVersionUID = 0L;
       size += com.google.protobuf.CodedOutputStream
         .computeDoubleSize(2, logprob_);
     }
-    if (!tokenBytes_.isEmpty()) {
+    if (!rawBytes_.isEmpty()) {
       size += com.google.protobuf.CodedOutputStream
-        .computeBytesSize(3, tokenBytes_);
+        .computeBytesSize(3, rawBytes_);
     }
     for (int i = 0; i < topLogprobs_.size(); i++) {
       size += com.google.protobuf.CodedOutputStream
@@ -274,8 +274,8 @@ private static final long serialVersionUID = 0L;
           != java.lang.Double.doubleToLongBits(
               other.getLogprob())) return false;
     }
-    if (!getTokenBytes()
-        .equals(other.getTokenBytes())) return false;
+    if (!getRawBytes()
+        .equals(other.getRawBytes())) return false;
     if (!getTopLogprobsList()
         .equals(other.getTopLogprobsList())) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
@@ -296,8 +296,8 @@ private static final long serialVersionUID = 0L;
       hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
           java.lang.Double.doubleToLongBits(getLogprob()));
     }
-    hash = (37 * hash) + TOKEN_BYTES_FIELD_NUMBER;
-    hash = (53 * hash) + getTokenBytes().hashCode();
+    hash = (37 * hash) + RAW_BYTES_FIELD_NUMBER;
+    hash = (53 * hash) + getRawBytes().hashCode();
     if (getTopLogprobsCount() > 0) {
       hash = (37 * hash) + TOP_LOGPROBS_FIELD_NUMBER;
       hash = (53 * hash) + getTopLogprobsList().hashCode();
@@ -439,7 +439,7 @@ private static final long serialVersionUID = 0L;
       bitField0_ = 0;
       token_ = "";
       logprob_ = 0D;
-      tokenBytes_ = com.google.protobuf.ByteString.EMPTY;
+      rawBytes_ = com.google.protobuf.ByteString.EMPTY;
       if (topLogprobsBuilder_ == null) {
         topLogprobs_ = java.util.Collections.emptyList();
       } else {
@@ -502,7 +502,7 @@ private static final long serialVersionUID = 0L;
         to_bitField0_ |= 0x00000001;
       }
       if (((from_bitField0_ & 0x00000004) != 0)) {
-        result.tokenBytes_ = tokenBytes_;
+        result.rawBytes_ = rawBytes_;
       }
       result.bitField0_ |= to_bitField0_;
     }
@@ -527,8 +527,8 @@ private static final long serialVersionUID = 0L;
       if (other.hasLogprob()) {
         setLogprob(other.getLogprob());
       }
-      if (!other.getTokenBytes().isEmpty()) {
-        setTokenBytes(other.getTokenBytes());
+      if (!other.getRawBytes().isEmpty()) {
+        setRawBytes(other.getRawBytes());
       }
       if (topLogprobsBuilder_ == null) {
         if (!other.topLogprobs_.isEmpty()) {
@@ -593,7 +593,7 @@ private static final long serialVersionUID = 0L;
               break;
             } // case 17
             case 26: {
-              tokenBytes_ = input.readBytes();
+              rawBytes_ = input.readBytes();
               bitField0_ |= 0x00000004;
               break;
             } // case 26
@@ -775,46 +775,46 @@ private static final long serialVersionUID = 0L;
       return this;
     }
 
-    private com.google.protobuf.ByteString tokenBytes_ = com.google.protobuf.ByteString.EMPTY;
+    private com.google.protobuf.ByteString rawBytes_ = com.google.protobuf.ByteString.EMPTY;
     /**
      * <pre>
-     * token_bytes are its bytes where its text is not all of them: a token may end in the middle of a character.
+     * raw_bytes are its bytes where its text is not all of them: a token may end in the middle of a character.
      * </pre>
      *
-     * <code>bytes token_bytes = 3;</code>
-     * @return The tokenBytes.
+     * <code>bytes raw_bytes = 3;</code>
+     * @return The rawBytes.
      */
     @java.lang.Override
-    public com.google.protobuf.ByteString getTokenBytes() {
-      return tokenBytes_;
+    public com.google.protobuf.ByteString getRawBytes() {
+      return rawBytes_;
     }
     /**
      * <pre>
-     * token_bytes are its bytes where its text is not all of them: a token may end in the middle of a character.
+     * raw_bytes are its bytes where its text is not all of them: a token may end in the middle of a character.
      * </pre>
      *
-     * <code>bytes token_bytes = 3;</code>
-     * @param value The tokenBytes to set.
+     * <code>bytes raw_bytes = 3;</code>
+     * @param value The rawBytes to set.
      * @return This builder for chaining.
      */
-    public Builder setTokenBytes(com.google.protobuf.ByteString value) {
+    public Builder setRawBytes(com.google.protobuf.ByteString value) {
       if (value == null) { throw new NullPointerException(); }
-      tokenBytes_ = value;
+      rawBytes_ = value;
       bitField0_ |= 0x00000004;
       onChanged();
       return this;
     }
     /**
      * <pre>
-     * token_bytes are its bytes where its text is not all of them: a token may end in the middle of a character.
+     * raw_bytes are its bytes where its text is not all of them: a token may end in the middle of a character.
      * </pre>
      *
-     * <code>bytes token_bytes = 3;</code>
+     * <code>bytes raw_bytes = 3;</code>
      * @return This builder for chaining.
      */
-    public Builder clearTokenBytes() {
+    public Builder clearRawBytes() {
       bitField0_ = (bitField0_ & ~0x00000004);
-      tokenBytes_ = getDefaultInstance().getTokenBytes();
+      rawBytes_ = getDefaultInstance().getRawBytes();
       onChanged();
       return this;
     }

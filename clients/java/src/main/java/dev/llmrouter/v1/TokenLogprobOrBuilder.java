@@ -51,13 +51,13 @@ public interface TokenLogprobOrBuilder extends
 
   /**
    * <pre>
-   * token_bytes are its bytes where its text is not all of them: a token may end in the middle of a character.
+   * raw_bytes are its bytes where its text is not all of them: a token may end in the middle of a character.
    * </pre>
    *
-   * <code>bytes token_bytes = 3;</code>
-   * @return The tokenBytes.
+   * <code>bytes raw_bytes = 3;</code>
+   * @return The rawBytes.
    */
-  com.google.protobuf.ByteString getTokenBytes();
+  com.google.protobuf.ByteString getRawBytes();
 
   /**
    * <pre>

@@ -33,7 +33,7 @@ private static final long serialVersionUID = 0L;
   }
   private TopLogprob() {
     token_ = "";
-    tokenBytes_ = com.google.protobuf.ByteString.EMPTY;
+    rawBytes_ = com.google.protobuf.ByteString.EMPTY;
   }
 
   public static final com.google.protobuf.Descriptors.Descriptor
@@ -124,19 +124,19 @@ private static final long serialVersionUID = 0L;
     return logprob_;
   }
 
-  public static final int TOKEN_BYTES_FIELD_NUMBER = 3;
-  private com.google.protobuf.ByteString tokenBytes_ = com.google.protobuf.ByteString.EMPTY;
+  public static final int RAW_BYTES_FIELD_NUMBER = 3;
+  private com.google.protobuf.ByteString rawBytes_ = com.google.protobuf.ByteString.EMPTY;
   /**
    * <pre>
-   * token_bytes are its bytes where its text is not all of them.
+   * raw_bytes are its bytes where its text is not all of them.
    * </pre>
    *
-   * <code>bytes token_bytes = 3;</code>
-   * @return The tokenBytes.
+   * <code>bytes raw_bytes = 3;</code>
+   * @return The rawBytes.
    */
   @java.lang.Override
-  public com.google.protobuf.ByteString getTokenBytes() {
-    return tokenBytes_;
+  public com.google.protobuf.ByteString getRawBytes() {
+    return rawBytes_;
   }
 
   private byte memoizedIsInitialized = -1;
@@ -159,8 +159,8 @@ private static final long serialVersionUID = 0L;
     if (((bitField0_ & 0x00000001) != 0)) {
       output.writeDouble(2, logprob_);
     }
-    if (!tokenBytes_.isEmpty()) {
-      output.writeBytes(3, tokenBytes_);
+    if (!rawBytes_.isEmpty()) {
+      output.writeBytes(3, rawBytes_);
     }
     getUnknownFields().writeTo(output);
   }
@@ -178,9 +178,9 @@ private static final long serialVersionUID = 0L;
       size += com.google.protobuf.CodedOutputStream
         .computeDoubleSize(2, logprob_);
     }
-    if (!tokenBytes_.isEmpty()) {
+    if (!rawBytes_.isEmpty()) {
       size += com.google.protobuf.CodedOutputStream
-        .computeBytesSize(3, tokenBytes_);
+        .computeBytesSize(3, rawBytes_);
     }
     size += getUnknownFields().getSerializedSize();
     memoizedSize = size;
@@ -205,8 +205,8 @@ private static final long serialVersionUID = 0L;
           != java.lang.Double.doubleToLongBits(
               other.getLogprob())) return false;
     }
-    if (!getTokenBytes()
-        .equals(other.getTokenBytes())) return false;
+    if (!getRawBytes()
+        .equals(other.getRawBytes())) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -225,8 +225,8 @@ private static final long serialVersionUID = 0L;
       hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
           java.lang.Double.doubleToLongBits(getLogprob()));
     }
-    hash = (37 * hash) + TOKEN_BYTES_FIELD_NUMBER;
-    hash = (53 * hash) + getTokenBytes().hashCode();
+    hash = (37 * hash) + RAW_BYTES_FIELD_NUMBER;
+    hash = (53 * hash) + getRawBytes().hashCode();
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -364,7 +364,7 @@ private static final long serialVersionUID = 0L;
       bitField0_ = 0;
       token_ = "";
       logprob_ = 0D;
-      tokenBytes_ = com.google.protobuf.ByteString.EMPTY;
+      rawBytes_ = com.google.protobuf.ByteString.EMPTY;
       return this;
     }
 
@@ -407,7 +407,7 @@ private static final long serialVersionUID = 0L;
         to_bitField0_ |= 0x00000001;
       }
       if (((from_bitField0_ & 0x00000004) != 0)) {
-        result.tokenBytes_ = tokenBytes_;
+        result.rawBytes_ = rawBytes_;
       }
       result.bitField0_ |= to_bitField0_;
     }
@@ -432,8 +432,8 @@ private static final long serialVersionUID = 0L;
       if (other.hasLogprob()) {
         setLogprob(other.getLogprob());
       }
-      if (!other.getTokenBytes().isEmpty()) {
-        setTokenBytes(other.getTokenBytes());
+      if (!other.getRawBytes().isEmpty()) {
+        setRawBytes(other.getRawBytes());
       }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
@@ -472,7 +472,7 @@ private static final long serialVersionUID = 0L;
               break;
             } // case 17
             case 26: {
-              tokenBytes_ = input.readBytes();
+              rawBytes_ = input.readBytes();
               bitField0_ |= 0x00000004;
               break;
             } // case 26
@@ -641,46 +641,46 @@ private static final long serialVersionUID = 0L;
       return this;
     }
 
-    private com.google.protobuf.ByteString tokenBytes_ = com.google.protobuf.ByteString.EMPTY;
+    private com.google.protobuf.ByteString rawBytes_ = com.google.protobuf.ByteString.EMPTY;
     /**
      * <pre>
-     * token_bytes are its bytes where its text is not all of them.
+     * raw_bytes are its bytes where its text is not all of them.
      * </pre>
      *
-     * <code>bytes token_bytes = 3;</code>
-     * @return The tokenBytes.
+     * <code>bytes raw_bytes = 3;</code>
+     * @return The rawBytes.
      */
     @java.lang.Override
-    public com.google.protobuf.ByteString getTokenBytes() {
-      return tokenBytes_;
+    public com.google.protobuf.ByteString getRawBytes() {
+      return rawBytes_;
     }
     /**
      * <pre>
-     * token_bytes are its bytes where its text is not all of them.
+     * raw_bytes are its bytes where its text is not all of them.
      * </pre>
      *
-     * <code>bytes token_bytes = 3;</code>
-     * @param value The tokenBytes to set.
+     * <code>bytes raw_bytes = 3;</code>
+     * @param value The rawBytes to set.
      * @return This builder for chaining.
      */
-    public Builder setTokenBytes(com.google.protobuf.ByteString value) {
+    public Builder setRawBytes(com.google.protobuf.ByteString value) {
       if (value == null) { throw new NullPointerException(); }
-      tokenBytes_ = value;
+      rawBytes_ = value;
       bitField0_ |= 0x00000004;
       onChanged();
       return this;
     }
     /**
      * <pre>
-     * token_bytes are its bytes where its text is not all of them.
+     * raw_bytes are its bytes where its text is not all of them.
      * </pre>
      *
-     * <code>bytes token_bytes = 3;</code>
+     * <code>bytes raw_bytes = 3;</code>
      * @return This builder for chaining.
      */
-    public Builder clearTokenBytes() {
+    public Builder clearRawBytes() {
       bitField0_ = (bitField0_ & ~0x00000004);
-      tokenBytes_ = getDefaultInstance().getTokenBytes();
+      rawBytes_ = getDefaultInstance().getRawBytes();
       onChanged();
       return this;
     }

@@ -51,11 +51,11 @@ public interface TopLogprobOrBuilder extends
 
   /**
    * <pre>
-   * token_bytes are its bytes where its text is not all of them.
+   * raw_bytes are its bytes where its text is not all of them.
    * </pre>
    *
-   * <code>bytes token_bytes = 3;</code>
-   * @return The tokenBytes.
+   * <code>bytes raw_bytes = 3;</code>
+   * @return The rawBytes.
    */
-  com.google.protobuf.ByteString getTokenBytes();
+  com.google.protobuf.ByteString getRawBytes();
 }
