@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import grpc
 from rich.console import Console
@@ -20,10 +21,11 @@ from router_service.config.places import with_ledger
 from router_service.domain.quality import Escalation
 from router_service.lab.asking import Subject, SubjectKind
 from router_service.lab.comparison import Bar
-from router_service.lab.evaluate import Evaluation, Reached
+from router_service.lab.evaluate import Evaluation
 from router_service.lab.grading import Grader
 from router_service.lab.planning import Plan, planned
 from router_service.lab.prompt_set import EvalPrompt
+from router_service.lab.reached import Reached
 from router_service.lab.report import Report, report_on
 from router_service.lab.trial_log import Recorded, TrialLog
 from router_service.spend.money import usd
@@ -72,7 +74,7 @@ async def running_router(config: Path) -> AsyncIterator[str]:
 
 async def plan(asked: Asked, address: str, tls: grpc.ChannelCredentials | None) -> Plan:
     """What the run would do and cost. Raises `RouterError`, `RouterGone`, `CannotEvaluate` and `TrialLogError`."""
-    async with _client(asked, address, tls) as client:
+    async with connected(address, tls, asked.timeout) as client:
         subjects, judge = await _subjects(asked, client)
         recorded = Recorded()
         if asked.resume and asked.results.exists():
@@ -93,10 +95,10 @@ async def evaluate(asked: Asked, address: str, tls: grpc.ChannelCredentials | No
 
     The first interrupt begins no more calls, the second leaves those in flight.
     """
-    async with _client(asked, address, tls) as client:
+    async with connected(address, tls, asked.timeout) as client:
         subjects, judge = await _subjects(asked, client)
         total = len(asked.prompts) * len(subjects)
-        with TrialLog(asked.results, resume=asked.resume) as log, _Bar(console, total) as bar:
+        with TrialLog(asked.results, resume=asked.resume) as log, ProgressBar(console, total) as bar:
             evaluation = Evaluation(
                 EvalRouter(client, timeout=asked.timeout),
                 asked.prompts,
@@ -108,17 +110,32 @@ async def evaluate(asked: Asked, address: str, tls: grpc.ChannelCredentials | No
                 cap=asked.cap,
                 changed=bar.show,
             )
-            await _run(evaluation, console)
-            notes = []
-            if evaluation.stopped_by:
-                notes.append(
-                    f"The run is not complete: {evaluation.stopped_by}. Go on with it by --resume "
-                    f"--results {asked.results}"
-                )
+            await run_until_interrupted(evaluation, console)
+            notes = what_is_missing(evaluation.stopped_by, asked.results)
             return report_on(asked.title, evaluation.trials(), asked.bar, judging=evaluation.judging(), notes=notes)
 
 
-async def _run(evaluation: Evaluation, console: Console) -> None:
+def what_is_missing(stopped_by: str, results: Path) -> list[str]:
+    """A note where a run ended before its end."""
+    if not stopped_by:
+        return []
+    return [f"The run is not complete: {stopped_by}. Go on with it by --resume --results {results}"]
+
+
+class Interruptible(Protocol):
+    """A run that a person may end; `stopped_by` says why it ended before its end."""
+
+    @property
+    def stopped_by(self) -> str: ...
+
+    def stop(self, reason: str) -> None:
+        """Begin no more calls."""
+
+    async def run(self) -> None:
+        """Until the end."""
+
+
+async def run_until_interrupted(evaluation: Interruptible, console: Console) -> None:
     """Run until the end, or until a person ends it."""
     loop = asyncio.get_running_loop()
     work = asyncio.create_task(evaluation.run())
@@ -166,16 +183,19 @@ async def _subjects(asked: Asked, client: AsyncClient) -> tuple[list[Subject], S
 
 
 @asynccontextmanager
-async def _client(asked: Asked, address: str, tls: grpc.ChannelCredentials | None) -> AsyncIterator[AsyncClient]:
+async def connected(
+    address: str, tls: grpc.ChannelCredentials | None, call_timeout: float
+) -> AsyncIterator[AsyncClient]:
+    """A client of the router at this address, whose calls take so many seconds at most. Raises `CannotEvaluate`."""
     try:
-        client = AsyncClient.connect(address, tls=tls, timeout=asked.timeout)
+        client = AsyncClient.connect(address, tls=tls, timeout=call_timeout)
     except ValueError as error:
         raise CannotEvaluate(str(error)) from error
     async with client:
         yield client
 
 
-class _Bar:
+class ProgressBar:
     """A bar on a terminal; nothing elsewhere, for what is piped is read by programs."""
 
     def __init__(self, console: Console, total: int) -> None:
@@ -195,7 +215,7 @@ class _Bar:
         failed = f", {reached.failed} failed" if reached.failed else ""
         self._progress.update(self._task, completed=reached.done, told=f"{usd(reached.spent)}{failed}")
 
-    def __enter__(self) -> _Bar:
+    def __enter__(self) -> ProgressBar:
         self._progress.start()
         return self
 

@@ -83,7 +83,7 @@ def _told(comparison: Comparison) -> Iterator[Text]:
     for summary in comparison.summaries:
         rests = ", ".join(f"{source} {count}" for source, count in summary.sources.items())
         failed = f"; failed: {failures_text(summary.failures)}" if summary.failures else ""
-        standing = standing_text(comparison.verdict(summary.subject))
+        standing = standing_text(comparison.verdict(summary.subject), comparison.counted)
         yield Text(_one_line(f"{summary.subject}: {standing}{f'; by {rests}' if rests else ''}{failed}"), style="dim")
 
 

@@ -95,4 +95,6 @@ class ShadowShape(Shape):
             refuse("names no model", "Name at least one model or deployment under `use`")
         if any(gate.gate is GateKind.JUDGE for gate in self.gates):
             refuse("no model judges shadow calls", "Take it out: `llmrouter eval --judge` grades recorded answers")
+        if any(gate.gate is GateKind.CONFIDENT for gate in self.gates):
+            refuse("shadow calls ask for no log-probabilities", "Take `confident` out: it would score every answer 1")
         return self

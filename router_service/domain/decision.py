@@ -100,12 +100,14 @@ class Assignment:
     """The arm of an experiment that a call fell to.
 
     `honoured` says whether the arm's choice is asked first: not where none of its candidates may serve the call, or
-    something else came before it. Compare by the arm assigned, whether or not it was.
+    something else came before it. Compare by the arm assigned, whether or not it was. `key` is a hash of what keeps the
+    arm, such as the user: calls with the same one are not independent of each other.
     """
 
     experiment: str
     arm: str
     honoured: bool = True
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from router_service.domain.call import Call, ShadowOf, Wishes
 from router_service.domain.chat import FinishReason, Message
 from router_service.domain.decision import Candidate, Decision, TokenLimit
+from router_service.domain.deployment import Capability
 from router_service.domain.error import (
     BudgetSpent,
     Draining,
@@ -28,7 +29,7 @@ from router_service.domain.error import (
 from router_service.domain.event import Event, Observer
 from router_service.domain.limit import Subject
 from router_service.domain.policy import Shadow
-from router_service.domain.quality import Escalation, Judgement
+from router_service.domain.quality import Escalation, GateKind, Judgement
 from router_service.domain.receipt import Answer, Attempt, AttemptReason, ShadowCounts
 from router_service.engine.attempts import Attempts
 from router_service.engine.book import Book
@@ -190,6 +191,8 @@ class Shadows:
             answered = await parent.attempts.make(run, replace(order, logprobs=None))
             await self._compare(shadow, run, answered, parent)
         except UpstreamError as error:
+            # The parent is scored all the same: pairs of which one failed must not be missing from a comparison.
+            await self._compare(shadow, run, None, parent)
             self._finish(run, None, final_error(run, candidate, [error]))
             return FAILED
         except RouterError as refused:
@@ -212,7 +215,8 @@ class Shadows:
     def _candidate(self, shadow: Shadow, call: Call, parent: Parent) -> Candidate | str:
         """Whom to ask: whoever may, by the caller's grants and the policy's rules, and can now. Else why nobody is."""
         decision = parent.decision
-        signals = decision.signals
+        # Nobody reads a shadow's log-probabilities: none are asked for.
+        signals = replace(decision.signals, needs=decision.signals.needs - {Capability.LOGPROBS})
         world = World(cooling=self._health.cooling(), saturated=self._rates.saturated(signals.input_tokens))
         asked = asked_limit(
             call.chat.parameters.max_output_tokens, parent.table.feature(call.caller.feature), decision.rule
@@ -237,8 +241,9 @@ class Shadows:
             limit = TokenLimit(requested=limit.requested, applied=UNBOUNDED_OUTPUT, reason="shadow")
         return replace(priced, token_limit=limit)
 
-    async def _compare(self, shadow: Shadow, run: CallRun, answered: Answered, parent: Parent) -> None:
-        """Have the same gates score both answers, where there are any that ask no model."""
+    async def _compare(self, shadow: Shadow, run: CallRun, answered: Answered | None, parent: Parent) -> None:
+        """Have the same gates score both answers, where there are any that can: they ask no model, and see no
+        log-probabilities."""
         decision = parent.decision
         escalation = shadow.escalation or decision.policy.escalation_of(decision.rule)
         asked_of = parent.answer.receipt.answered_by
@@ -248,15 +253,18 @@ class Shadows:
         began, judged_at = self._clock.monotonic(), self._clock.wall()
 
         def judged(message: Message, finish_reason: FinishReason, attempt: Attempt) -> Judgement | None:
-            found = gates.look(parent.call, given_answer(message, finish_reason, signals))
+            looked = gates.look(parent.call, given_answer(message, finish_reason, signals))
+            found = [one for one in looked if one.gate.kind is not GateKind.CONFIDENT]
             threshold = gates.threshold(
                 complexity=signals.complexity, tier=parent.call.caller.tier, deployment=attempt.deployment.id
             )
             return combined(found, threshold, attempt=attempt.number) if found else None
 
+        run.compared = judged(parent.answer.message, parent.answer.finish_reason, asked_of)
+        if answered is None:
+            return
         assert answered.reply.finish_reason is not None
         judgement = judged(run.message_of(answered), answered.reply.finish_reason, answered.attempt)
-        run.compared = judged(parent.answer.message, parent.answer.finish_reason, asked_of)
         if judgement is not None:
             await run.judged(judgement, judged_at, self._clock.monotonic() - began)
 

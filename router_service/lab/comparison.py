@@ -25,8 +25,8 @@ from router_service.lab.intervals import (
 )
 from router_service.lab.trials import Trial, subjects_of
 
-# With fewer prompts nothing is said: no interval means much.
-_FEWEST = 5
+FEWEST = 5
+"""With fewer observations nothing is said: no interval means much."""
 _POWER = 0.8
 
 
@@ -96,9 +96,10 @@ class Verdict:
 class Comparison:
     """Subjects from the cheapest to the dearest, by call. `best` is the one with the highest quality, `chosen` the
     cheapest that meets the bar; both are empty where there is none. `against_best` is how far each of the others is
-    above the best."""
+    above the best. `counted` is the word for an observation, in the plural."""
 
     prompts: int
+    counted: str
     bar: Bar
     confidence: float
     summaries: tuple[Summary, ...]
@@ -117,7 +118,7 @@ class Comparison:
         return next(summary for summary in self.summaries if summary.subject == subject)
 
 
-def compare(trials: Sequence[Trial], bar: Bar, confidence: float = 0.95) -> Comparison:
+def compare(trials: Sequence[Trial], bar: Bar, confidence: float = 0.95, *, counted: str = "prompts") -> Comparison:
     """All that the trials say. Raises `ValueError` where the bar's reference is no subject."""
     subjects = subjects_of(trials)
     if bar.reference and bar.reference not in subjects:
@@ -126,13 +127,14 @@ def compare(trials: Sequence[Trial], bar: Bar, confidence: float = 0.95) -> Comp
     summaries = [_summary(subject, of_subject[subject], confidence) for subject in subjects]
     summaries.sort(key=lambda one: math.inf if one.cost is None else one.cost.mean)
     scores = {one.subject: _scores(of_subject[one.subject]) for one in summaries}
-    known = [one for one in summaries if len(scores[one.subject]) >= _FEWEST]
+    known = [one for one in summaries if len(scores[one.subject]) >= FEWEST]
     # Of equals the cheapest.
     best = max(known, key=lambda one: one.quality.mean if one.quality else 0.0).subject if known else ""
     features = sorted({trial.feature for trial in trials})
     verdicts = _verdicts(scores, bar, bar.reference or best, confidence)
     return Comparison(
         prompts=len({trial.prompt_id for trial in trials}),
+        counted=counted,
         bar=bar,
         confidence=confidence,
         summaries=tuple(summaries),
@@ -168,7 +170,7 @@ def _verdicts(
     found: dict[str, tuple[Difference | None, float, float]] = {}
     for subject, own in scores.items():
         if not bar.is_relative:
-            over = above_bar(list(own.values()), bar.value, confidence) if len(own) >= _FEWEST else None
+            over = above_bar(list(own.values()), bar.value, confidence) if len(own) >= FEWEST else None
             found[subject] = (over, over.above, over.below) if over else (None, 1.0, 1.0)
         elif subject != reference:
             others = [bar.reference] if bar.reference else [other for other in scores if other != subject]
@@ -209,21 +211,21 @@ def _difference(
 ) -> Difference | None:
     """Over the prompts of both where they share most of them, else over two groups; `None` for too few."""
     shared = [prompt for prompt in scores if prompt in others]
-    if len(shared) >= _FEWEST and 2 * len(shared) >= min(len(scores), len(others)):
+    if len(shared) >= FEWEST and 2 * len(shared) >= min(len(scores), len(others)):
         return paired_difference(
             [scores[prompt] for prompt in shared], [others[prompt] for prompt in shared], ratio, confidence
         )
-    if min(len(scores), len(others)) < _FEWEST:
+    if min(len(scores), len(others)) < FEWEST:
         return None
     return unpaired_difference(list(scores.values()), list(others.values()), ratio, confidence)
 
 
 def _scores(trials: Sequence[Trial]) -> dict[str, float]:
-    """The quality by prompt; several answers to one prompt are one observation."""
+    """The quality by unit, most often the prompt: several answers to one prompt are one observation."""
     found: defaultdict[str, list[float]] = defaultdict(list)
     for trial in trials:
         if trial.quality is not None:
-            found[trial.prompt_id].append(trial.quality)
+            found[trial.unit or trial.prompt_id].append(trial.quality)
     return {prompt: sum(qualities) / len(qualities) for prompt, qualities in found.items()}
 
 

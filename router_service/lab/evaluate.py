@@ -6,33 +6,21 @@ Prompts go in their order, each to all subjects, so that a run that breaks off h
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from uuid import uuid4
 
-from router_service.domain.chat import Chat, FinishReason
-from router_service.lab.asking import Purse, Router, RouterGone, Said, Subject
+from router_service.domain.chat import FinishReason
+from router_service.lab.asking import Router, RouterGone, Said, Subject
 from router_service.lab.grading import ITS_OWN_FAULT, Grade, Grader, settles
+from router_service.lab.judge import AskedJudge
+from router_service.lab.paying import CANCELLED, Paying
 from router_service.lab.prompt_set import EvalPrompt
-from router_service.lab.trial_log import Graded, Recorded, Reply, TrialLog
+from router_service.lab.reached import Reached
+from router_service.lab.trial_log import Recorded, Reply, TrialLog
 from router_service.lab.trials import Judging, Source, Trial
-from router_service.quality.judging import judge_chat, read_score
 
-CANCELLED = "CANCELLED"
 # So many failures in a row that say nothing of any subject: whatever is wrong, more of them show nothing.
 _MOST_LOST = 12
-NO_GRADE = "NO_GRADE_IN_ITS_WORDS"
-
-
-@dataclass(frozen=True, slots=True)
-class Reached:
-    """Where a run is. `done` are calls whose result is known, earlier runs' among them; `spent` is in nano-USD."""
-
-    done: int
-    total: int
-    failed: int
-    spent: int
 
 
 class Evaluation:
@@ -51,22 +39,24 @@ class Evaluation:
         cap: int | None = None,
         changed: Callable[[Reached], None] = lambda progress: None,
     ) -> None:
-        self._router = router
         self._prompts = prompts
         self._subjects = subjects
         self._log = log
         self._grader = grader
-        self._judge = judge
         self._concurrency = concurrency
-        self._purse = Purse(cap, log.recorded.spent)
+        self._paying = Paying(router, cap=cap, spent=log.recorded.spent)
+        self._judge = AskedJudge(judge, self._paying, log) if judge is not None else None
         self._changed = changed
         self._done = self._failed = self._lost = 0
-        self.stopped_by = ""
+
+    @property
+    def stopped_by(self) -> str:
         """Why the run ended before its end; empty where it did not."""
+        return self._paying.stopped_by
 
     def stop(self, reason: str) -> None:
         """Begin no more calls."""
-        self.stopped_by = self.stopped_by or reason
+        self._paying.stop(reason)
 
     async def run(self) -> None:
         """Ask everything that has no answer yet. What is recorded is complete whenever this ends, also by a cancel."""
@@ -83,22 +73,14 @@ class Evaluation:
         """What the judge did; `None` without one."""
         if self._judge is None:
             return None
-        recorded, key = self._log.recorded, self._judge.key
-        grades = [
-            grade
+        recorded = self._log.recorded
+        answers = [
+            (reply.request_id, prompt.rubric)
             for prompt in self._prompts
             for subject in self._subjects
             if (reply := recorded.reply(prompt.id, prompt.digest, subject.key)) is not None
-            and (grade := recorded.grade(reply.request_id, key, prompt.rubric)) is not None
         ]
-        return Judging(
-            judge=self._judge.name,
-            graded=sum(grade.score is not None for grade in grades),
-            cost=recorded.spent_on_judging[key],
-            unpriced=recorded.unpriced_grades[key],
-            failures=dict(Counter(grade.error for grade in grades if grade.score is None)),
-            is_compared=self._judge.name in {subject.name for subject in self._subjects},
-        )
+        return self._judge.account(answers, {subject.name for subject in self._subjects})
 
     async def _work(self, jobs: Iterator[tuple[EvalPrompt, Subject]]) -> None:
         for prompt, subject in jobs:
@@ -118,7 +100,7 @@ class Evaluation:
             if self._lost >= _MOST_LOST:
                 self.stop(f"the last {self._lost} calls all failed, this one for {reply.said.error}")
             total = len(self._prompts) * len(self._subjects)
-            self._changed(Reached(self._done, total, self._failed, self._purse.spent))
+            self._changed(Reached(self._done, total, self._failed, self._paying.spent))
 
     async def _reply(self, prompt: EvalPrompt, subject: Subject) -> Reply | None:
         """The answer that is recorded, else a new one; `None` where there is no money for it."""
@@ -130,8 +112,13 @@ class Evaluation:
         def reply(said: Said) -> Reply:
             return Reply(prompt=prompt.id, digest=prompt.digest, subject=subject.key, request_id=request_id, said=said)
 
-        said = await self._paid(
-            subject, prompt.chat, prompt, request_id, cancelled=lambda: self._log.append(reply(Said(error=CANCELLED)))
+        said = await self._paying.ask(
+            subject,
+            prompt.chat,
+            request_id=request_id,
+            cancelled=lambda: self._log.append(reply(Said(error=CANCELLED))),
+            feature=prompt.feature,
+            tier=prompt.tier,
         )
         if said is None:
             return None
@@ -140,69 +127,8 @@ class Evaluation:
         return made
 
     async def _grade(self, prompt: EvalPrompt, reply: Reply) -> None:
-        judge = self._judge
-        if judge is None or reply.said.error or not _is_for_a_judge(self._grader, prompt, reply):
-            return
-        known = self._log.recorded.grade(reply.request_id, judge.key, prompt.rubric)
-        if known is not None and known.score is not None:
-            return
-        chat, request_id = judge_chat(prompt.chat.messages, reply.said.answer or "", prompt.rubric), uuid4().hex
-
-        def graded(said: Said) -> Graded:
-            score = None if said.error else read_score(said.answer or "")
-            return Graded(
-                of=reply.request_id,
-                judge=judge.key,
-                rubric=prompt.rubric,
-                request_id=request_id,
-                score=score,
-                cost=said.cost,
-                cost_status=said.cost_status,
-                error=said.error or ("" if score is not None else NO_GRADE),
-            )
-
-        said = await self._paid(
-            judge, chat, None, request_id, cancelled=lambda: self._log.append(graded(Said(error=CANCELLED)))
-        )
-        if said is not None:
-            self._log.append(graded(said))
-
-    async def _paid(
-        self,
-        subject: Subject,
-        chat: Chat,
-        caller: EvalPrompt | None,
-        request_id: str,
-        *,
-        cancelled: Callable[[], None],
-    ) -> Said | None:
-        """Ask within the cap; `None` where there is no room for it, and the run stops."""
-        feature, tier = (caller.feature, caller.tier) if caller is not None else ("", "")
-        estimate = 0
-        if self._purse.is_bounded:
-            found = await self._router.estimate(subject, chat, feature=feature, tier=tier)
-            if found is None:
-                self.stop(f"{subject.name} has no known price, so that --max-cost cannot be kept")
-                return None
-            estimate = found
-        held = await self._purse.hold(subject.key, estimate)
-        if held is None:
-            self.stop("--max-cost leaves no room for the next call")
-            return None
-        if self.stopped_by:
-            self._purse.settle(subject.key, held, 0)
-            return None
-        cost = None
-        try:
-            said = await self._router.ask(subject, chat, feature=feature, tier=tier, request_id=request_id)
-            cost = said.cost
-        except asyncio.CancelledError:
-            # It may have been billed; its receipt is found by the request id.
-            cancelled()
-            raise
-        finally:
-            self._purse.settle(subject.key, held, cost)
-        return said
+        if self._judge is not None and not reply.said.error and _is_for_a_judge(self._grader, prompt, reply):
+            await self._judge.grade(reply.request_id, prompt.chat.messages, reply.said.answer or "", prompt.rubric)
 
 
 def trials_of(
@@ -210,7 +136,7 @@ def trials_of(
     subjects: Sequence[Subject],
     recorded: Recorded,
     grader: Grader,
-    judge: Subject | None,
+    judge: AskedJudge | None,
 ) -> list[Trial]:
     """The recorded calls of these prompts and subjects as trials. A call that was left is none."""
     found = []
@@ -220,7 +146,7 @@ def trials_of(
             if reply is None or reply.said.error == CANCELLED:
                 continue
             said = reply.said
-            grade = _grade_of(prompt, reply, recorded, grader, judge)
+            grade = _grade_of(prompt, reply, grader, judge)
             found.append(
                 Trial(
                     prompt_id=prompt.id,
@@ -242,15 +168,13 @@ def trials_of(
     return found
 
 
-def _grade_of(
-    prompt: EvalPrompt, reply: Reply, recorded: Recorded, grader: Grader, judge: Subject | None
-) -> Grade | None:
+def _grade_of(prompt: EvalPrompt, reply: Reply, grader: Grader, judge: AskedJudge | None) -> Grade | None:
     if reply.said.error:
         return Grade(0.0, Source.FAILURE) if reply.said.error in ITS_OWN_FAULT else None
     certain = _certain(grader, prompt, reply)
     if judge is not None and _is_for_a_judge(grader, prompt, reply):
         # Without the judge's word there is none: another measure for this one answer would not be the same scale.
-        graded = recorded.grade(reply.request_id, judge.key, prompt.rubric)
+        graded = judge.known(reply.request_id, prompt.rubric)
         return None if graded is None or graded.score is None else Grade(graded.score, Source.JUDGE)
     return certain or grader.by_gates(prompt, reply.said.answer or "", reply.said.finish_reason or FinishReason.STOP)
 

@@ -10,6 +10,7 @@ import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
+from itertools import islice
 
 from router_service.lab.comparison import Comparison, Standing, Summary
 from router_service.lab.markup import safe
@@ -32,6 +33,8 @@ from router_service.spend.money import usd
 _ASSETS = files("router_service.lab") / "assets"
 # From so far apart on, two qualities are a disagreement.
 _APART = 0.25
+# More of them no browser shows with grace.
+_MOST_SHOWN = 2_000
 _BADGES = {
     Standing.MEETS: ("good", "meets the bar"),
     Standing.REFERENCE: ("good", "reference"),
@@ -48,6 +51,7 @@ def page(report: Report) -> str:
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; "
         "form-action 'none'"
     )
+    compared = "prompts" if report.recorded is None else "calls"
     first, *others = conclusions(report)
     parts = [
         "<!doctype html>",
@@ -58,7 +62,7 @@ def page(report: Report) -> str:
         f"<title>{safe(report.title)} · evaluation</title>",
         f"<style>{style}</style></head><body><main>",
         f'<header><p class="kicker">Evaluation</p><h1>{safe(report.title)}</h1>',
-        f'<p class="quiet">{comparison.prompts:,} prompts, {len(comparison.summaries)} subjects, '
+        f'<p class="quiet">{comparison.prompts:,} {compared}, {len(comparison.summaries)} subjects, '
         f"bar: {safe(str(comparison.bar))}, confidence {comparison.confidence:.0%}</p></header>",
         f'<section class="conclusion"><p>{safe(first)}</p>{_list(others)}</section>',
         *_figure(comparison),
@@ -116,7 +120,7 @@ def _subjects(comparison: Comparison) -> Iterator[str]:
     )  # fmt: skip
     yield '<ul class="standings">'
     for verdict in comparison.verdicts:
-        yield f"<li>{_name(comparison, verdict.subject)} {safe(standing_text(verdict))}</li>"
+        yield f"<li>{_name(comparison, verdict.subject)} {safe(standing_text(verdict, comparison.counted))}</li>"
     yield "</ul></section>"
 
 
@@ -197,8 +201,10 @@ def _answers(report: Report) -> Iterator[str]:
         '<label>contains <input type="search" id="words"></label><output id="count"></output></div>'
     )
     order = {summary.subject: at for at, summary in enumerate(report.comparison.summaries)}
-    for prompt_id, trials in by_prompt.items():
+    for prompt_id, trials in islice(by_prompt.items(), _MOST_SHOWN):
         yield from _prompt(report.comparison, prompt_id, sorted(trials, key=lambda trial: order[trial.subject]))
+    if len(by_prompt) > _MOST_SHOWN:
+        yield f'<p class="quiet">{len(by_prompt) - _MOST_SHOWN:,} more are in the JSON report.</p>'
     yield "</section>"
 
 

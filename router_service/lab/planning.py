@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from router_service.lab.asking import Router, Subject
+from router_service.lab.observed import Observed
 from router_service.lab.prompt_set import EvalPrompt
+from router_service.lab.regrading import gradable, question_of
 from router_service.lab.trial_log import Recorded
 from router_service.quality.judging import judge_chat
 
@@ -71,6 +73,24 @@ async def planned(
         judge_calls=judged,
         judge_cost=judge_cost,
     )
+
+
+async def planned_grades(
+    router: Router, calls: Sequence[Observed], judge: Subject, *, recorded: Recorded, paired: bool
+) -> Plan:
+    """Estimate what a judge's grades of recorded answers would cost. Raises `RouterGone`."""
+    answers = gradable(calls, paired=paired)
+    missing = [
+        call
+        for call in answers
+        if (known := recorded.grade(call.outcome.operation_id, judge.key, "")) is None or known.score is None
+    ]
+    cost: int | None = 0
+    for call in missing:
+        assert call.words is not None
+        chat = judge_chat(question_of(call.words), call.words.answer)
+        cost = _sum(cost, await router.estimate(judge, chat, feature="", tier=""))
+    return Plan(calls={}, costs={}, recorded=len(answers) - len(missing), judge_calls=len(missing), judge_cost=cost)
 
 
 def _sum(amount: int | None, more: int | None) -> int | None:

@@ -17,26 +17,38 @@ PER = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A comparison with the trials it rests on. `notes` are what a reader has to know beside it, such as that the run
-    broke off."""
+    """A comparison with the trials it rests on. `notes` say what is missing, such as that the run broke off; `remarks`
+    what else has to be known. `recorded`, for machines, is where trials are from that the ledger had."""
 
     title: str
     trials: Sequence[Trial]
     comparison: Comparison
     judging: Judging | None = None
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    recorded: Mapping[str, Any] | None = None
 
 
 def report_on(
-    title: str, trials: Sequence[Trial], bar: Bar, *, judging: Judging | None = None, notes: Sequence[str] = ()
+    title: str,
+    trials: Sequence[Trial],
+    bar: Bar,
+    *,
+    judging: Judging | None = None,
+    notes: Sequence[str] = (),
+    remarks: Sequence[str] = (),
+    recorded: Mapping[str, Any] | None = None,
+    counted: str = "prompts",
 ) -> Report:
     """The report on these trials. Raises `ValueError` where the bar's reference is no subject."""
     return Report(
         title=title,
         trials=trials,
-        comparison=compare(trials, bar),
+        comparison=compare(trials, bar, counted=counted),
         judging=judging,
         notes=tuple(notes),
+        remarks=tuple(remarks),
+        recorded=recorded,
     )
 
 
@@ -67,7 +79,7 @@ def conclusions(report: Report) -> list[str]:
         if summary.subject == comparison.chosen:
             break
         if verdict.standing is Standing.CANNOT_TELL:
-            said.append(f"{summary.subject} is cheaper: {standing_text(verdict)}.")
+            said.append(f"{summary.subject} is cheaper: {standing_text(verdict, comparison.counted)}.")
     return said
 
 
@@ -79,6 +91,7 @@ def caveats(report: Report) -> list[str]:
 def _caveats(report: Report) -> Iterator[str]:
     comparison, judging = report.comparison, report.judging
     yield from report.notes
+    yield from report.remarks
     if judging is not None and judging.is_compared:
         yield f"{judging.judge} judged answers of its own: models tend to prefer their own words. Use another judge."
     if judging is not None and judging.failures:
@@ -88,13 +101,19 @@ def _caveats(report: Report) -> Iterator[str]:
     if failed:
         told = ", ".join(f"{subject} {count}" for subject, count in failed.items())
         yield (
-            f"Calls without an answer: {told}. Those that refuse the prompt count as quality 0, all others have none."
+            f"Calls without an answer: {told}. "
+            + (
+                "Those that refuse the prompt count as quality 0, all others have none."
+                if any("failure" in one.sources for one in comparison.summaries)
+                else "They have no quality."
+            )
         )
     sources = {source for one in comparison.summaries for source in one.sources} - {"failure"}
     if sources == {"gates"}:
+        better = "Give `expected` answers, or a --judge." if report.recorded is None else "A --judge says more."
         yield (
             "Quality is only what gates without a model make of the answers: a wrong answer that looks right counts as "
-            "good. Give `expected` answers, or a --judge."
+            f"good. {better}"
         )
     elif len(sources) > 1:
         yield f"Qualities rest on different evidence ({', '.join(sorted(sources))}): the same for every subject."
@@ -124,20 +143,20 @@ def _saving(comparison: Comparison, summary: Summary) -> str:
     return f"; {abs(change):.0%} {'less' if change <= 0 else 'more'} than {best.subject}, the best"
 
 
-def standing_text(verdict: Verdict) -> str:
+def standing_text(verdict: Verdict, counted: str = "prompts") -> str:
     """A standing with its uncertainty."""
     over = verdict.over
     if verdict.standing is Standing.REFERENCE:
         return "the reference"
     if over is None:
-        return "cannot tell: too few prompts"
+        return f"cannot tell: too few {counted}"
     told = f"{difference_text(over)} from the bar"
     if verdict.standing is Standing.MEETS:
         return f"meets the bar ({told}, p {p_text(verdict.p)})"
     if verdict.standing is Standing.DOES_NOT:
         return f"does not meet the bar ({told}, p {p_text(verdict.p)})"
     more = f"; about {verdict.needed:,} would tell, were it so" if verdict.needed else ""
-    return f"cannot tell with {over.count} prompts ({told}{more})"
+    return f"cannot tell with {over.count} {counted} ({told}{more})"
 
 
 def interval_text(estimate: Estimate | None) -> str:
@@ -192,6 +211,7 @@ def as_data(report: Report) -> dict[str, Any]:
             }
             for summary in comparison.summaries
         ],
+        "recorded": report.recorded,
         "features": {
             feature: [_summary(summary) for summary in summaries] for feature, summaries in comparison.features.items()
         },

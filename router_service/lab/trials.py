@@ -34,7 +34,8 @@ class Trial:
     where their text is not known. `quality` is from 0 to 1 and rests on `source`, both `None` where nothing is known.
     `cost` is in nano-USD, `None` where it is not known, as `cost_status` says. Latencies are seconds from the call's
     receipt, of failed calls too, `None` where not measured. `error` is the reason of a failure, "" for an answer.
-    `path` has the attempts in order, each as "deployment outcome".
+    `path` has the attempts in order, each as "deployment outcome", or just the deployment that answered. Trials of the
+    same `unit`, such as a user, are one observation, for they are not independent; empty is the prompt.
     """
 
     prompt_id: str
@@ -51,6 +52,7 @@ class Trial:
     error: str
     request_id: str
     path: tuple[str, ...] = ()
+    unit: str = ""
 
     @property
     def answered(self) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from router_service.storage.database import Database, Row
 
 _PAGE = 2_000
@@ -23,6 +25,7 @@ class Outcome:
     """
 
     operation_id: str
+    request_id: str
     started_at: float
     deployment: str
     model: str
@@ -38,10 +41,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmCall:
-    """A call of an experiment. Compare by the `arm` it fell to, whether or not that was `honoured`."""
+    """A call of an experiment. Compare by the `arm` it fell to, whether or not that was `honoured`. Calls of the same
+    `key`, such as a user, are not independent of each other; it is empty where no key was recorded."""
 
     experiment: str
     arm: str
+    key: str
     honoured: bool
     feature: str
     outcome: Outcome
@@ -57,6 +62,23 @@ class ShadowPair:
     copy: Outcome
 
 
+class Said(msgspec.Struct, frozen=True):
+    """A message as it was recorded."""
+
+    role: str
+    content: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What was said in a call, where it was recorded: `prompt` and `answer` are empty where only the other one was.
+    `is_cut` says that one of them is not whole."""
+
+    prompt: tuple[Said, ...]
+    answer: str
+    is_cut: bool = False
+
+
 class ComparisonReader:
     """Asks the ledger for calls that ended, from `since` to before `until` (seconds since the epoch), the oldest first.
 
@@ -69,7 +91,14 @@ class ComparisonReader:
     async def arm_calls(self, experiment: str, since: float, until: float) -> list[ArmCall]:
         """The calls of an experiment, in all policies that have one of this name."""
         return [
-            ArmCall(experiment=experiment, arm=row[0], honoured=bool(row[1]), feature=row[2], outcome=_outcome(row[3:]))
+            ArmCall(
+                experiment=experiment,
+                arm=row[0],
+                key=row[1],
+                honoured=bool(row[2]),
+                feature=row[3],
+                outcome=_outcome(row[4:]),
+            )
             for row in await self._pages(_ARM_CALLS, experiment, since, until)
         ]
 
@@ -86,6 +115,27 @@ class ComparisonReader:
             for row in await self._pages(_SHADOW_PAIRS, shadow, since, until)
         ]
 
+    async def arm_feedback(self, experiment: str, since: float, until: float) -> dict[str, float]:
+        """What was made of the answers of an experiment, by operation: the mean of its feedback, from 0 to 1."""
+        return {row[0]: row[1] for row in await self._pages(_ARM_FEEDBACK, experiment, since, until)}
+
+    async def arm_words(self, experiment: str, since: float, until: float) -> dict[str, Words]:
+        """What was said in the calls of an experiment, by operation, where it was recorded."""
+        return _words(await self._pages(_ARM_WORDS, experiment, since, until))
+
+    async def shadow_words(self, shadow: str, since: float, until: float) -> dict[str, Words]:
+        """What was said in a shadow's calls and in those they are copies of, by operation."""
+        rows = [await self._pages(sql, shadow, since, until) for sql in (_SHADOW_WORDS, _PARENT_WORDS)]
+        return _words([*rows[0], *rows[1]])
+
+    async def experiments(self) -> list[str]:
+        """The experiments that there are calls of."""
+        return [row[0] for row in await self._database.fetch(_EXPERIMENTS)]
+
+    async def shadows(self) -> list[str]:
+        """The shadows that there are calls of, by id."""
+        return [row[0] for row in await self._database.fetch(_SHADOWS)]
+
     async def _pages(self, sql: str, name: str, since: float, until: float) -> list[Row]:
         """All rows, fetched some at a time; each page starts behind the last row of the one before."""
         found: list[Row] = []
@@ -97,8 +147,8 @@ class ComparisonReader:
 
 
 _OUTCOME = (
-    "operation_id", "started_us", "deployment", "model", "status", "error_reason", "cost_nano_usd", "cost_status",
-    "duration_us", "first_output_us", "attempts", "quality_score",
+    "operation_id", "request_id", "started_us", "deployment", "model", "status", "error_reason", "cost_nano_usd",
+    "cost_status", "duration_us", "first_output_us", "attempts", "quality_score",
 )  # fmt: skip
 
 
@@ -114,6 +164,17 @@ def _outcome(row: Sequence[object]) -> Outcome:
         score=value.pop("quality_score"),  # type: ignore[arg-type]
         **value,  # type: ignore[arg-type]
     )
+
+
+def _words(rows: Sequence[Row]) -> dict[str, Words]:
+    return {
+        operation_id: Words(
+            msgspec.json.decode(prompt, type=tuple[Said, ...]) if prompt else (),
+            answer,
+            bool(is_cut),
+        )
+        for operation_id, prompt, answer, is_cut in rows
+    }
 
 
 def _seconds(microseconds: object) -> float | None:
@@ -137,14 +198,43 @@ ORDER BY o.started_us, o.operation_id LIMIT $5
 """
 
 _ARM_CALLS = f"""
-SELECT o.started_us, o.operation_id, o.arm, o.arm_honoured, o.feature, {_columns("o")}
+SELECT o.started_us, o.operation_id, o.arm, o.arm_key, o.arm_honoured, o.feature, {_columns("o")}
 FROM ledger_operations o WHERE o.experiment = $1 AND o.experiment <> '' {_BETWEEN}
 """  # noqa: S608 - names of this file only
 
 _SHADOW_PAIRS = f"""
 SELECT o.started_us, o.operation_id, o.feature,
     {_columns("o", deployment=_asked("deployment"), model=_asked("model"))},
-    {_columns("p", quality_score="coalesce(o.parent_score, p.quality_score)")}
+    {_columns("p", quality_score="o.parent_score")}
 FROM ledger_operations o JOIN ledger_operations p ON p.operation_id = o.parent_id
 WHERE o.shadow = $1 AND o.shadow <> '' AND p.closed_by IS NOT NULL {_BETWEEN}
 """  # noqa: S608 - names of this file only
+
+# Of thumbs and score the score, as everywhere.
+_ARM_FEEDBACK = f"""
+SELECT o.started_us, o.operation_id, o.operation_id,
+    (
+        SELECT avg(coalesce(f.score, CASE f.thumbs WHEN 'up' THEN 1.0 ELSE 0.0 END)) FROM ledger_feedback f
+        WHERE f.operation_id = o.operation_id AND (f.score IS NOT NULL OR f.thumbs <> '')
+    ) AS score
+FROM ledger_operations o WHERE o.experiment = $1 AND o.experiment <> ''
+    AND EXISTS (
+        SELECT 1 FROM ledger_feedback f
+        WHERE f.operation_id = o.operation_id AND (f.score IS NOT NULL OR f.thumbs <> '')
+    ) {_BETWEEN}
+"""  # noqa: S608 - names of this file only
+
+
+def _said(of: str, where: str) -> str:
+    return f"""
+SELECT o.started_us, o.operation_id, t.operation_id, t.prompt, t.answer, t.is_cut
+FROM ledger_operations o JOIN ledger_texts t ON t.operation_id = o.{of} WHERE {where} {_BETWEEN}
+"""  # noqa: S608 - names of this file only
+
+
+_ARM_WORDS = _said("operation_id", "o.experiment = $1 AND o.experiment <> ''")
+_SHADOW_WORDS = _said("operation_id", "o.shadow = $1 AND o.shadow <> ''")
+_PARENT_WORDS = _said("parent_id", "o.shadow = $1 AND o.shadow <> ''")
+
+_EXPERIMENTS = "SELECT DISTINCT experiment FROM ledger_operations WHERE experiment <> '' ORDER BY experiment"
+_SHADOWS = "SELECT DISTINCT shadow FROM ledger_operations WHERE shadow <> '' ORDER BY shadow"

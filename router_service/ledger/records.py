@@ -61,8 +61,9 @@ class OperationOpened(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_
 
     `process` names the router process, `fingerprint` the configuration. `asked_model` and `asked_deployment` are what
     the caller named, `asked_complexity` what they called the call, `asked_output_tokens` their own ceiling. `labels`
-    are those that the operator has recorded. `arm_honoured` says whether the arm's choice was asked first. A `shadow`'s
-    call is a copy of the call that `parent_id` names, and none of its caller's.
+    are those that the operator has recorded. `arm_honoured` says whether the arm's choice was asked first, `arm_key`
+    is a hash of what keeps the arm. A `shadow`'s call is a copy of the call that `parent_id` names, and none of its
+    caller's.
     """
 
     operation_id: str
@@ -93,6 +94,7 @@ class OperationOpened(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_
     experiment: str = ""
     arm: str = ""
     arm_honoured: bool = False
+    arm_key: str = ""
     shadow: str = ""
     parent_id: str = ""
 
@@ -242,6 +244,7 @@ def operation_opened(
         experiment=assignment.experiment if assignment is not None else "",
         arm=assignment.arm if assignment is not None else "",
         arm_honoured=assignment.honoured if assignment is not None else False,
+        arm_key=assignment.key if assignment is not None else "",
         shadow=shadow_of.shadow if shadow_of is not None else "",
         parent_id=shadow_of.parent if shadow_of is not None else "",
     )

@@ -152,7 +152,10 @@ def _assignment(drawn: Drawn | None, order: Sequence[Candidate]) -> Assignment |
     if drawn is None or drawn.arm is None:
         return None
     return Assignment(
-        experiment=drawn.experiment.name, arm=drawn.arm.name, honoured=bool(order) and drawn.is_of_arm(order[0])
+        experiment=drawn.experiment.name,
+        arm=drawn.arm.name,
+        honoured=bool(order) and drawn.is_of_arm(order[0]),
+        key=drawn.key,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 
 from router_service.domain.call import Call
 from router_service.domain.decision import Candidate, Signals
@@ -30,10 +31,12 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """What an experiment makes of a call: its arm, `None` where the call has no key to draw by."""
+    """What an experiment makes of a call: its arm, `None` where the call has no key to draw by; `key` as in
+    `Assignment`."""
 
     experiment: Experiment
     arm: Arm | None
+    key: str = ""
 
     @property
     def cause(self) -> str:
@@ -61,7 +64,8 @@ class Enrolment:
         """What the call's experiment makes of it; `None` where it is in none."""
         for experiment, conditions in self._experiments:
             if conditions.hold(call, signals):
-                return Drawn(experiment, arm_of(experiment, call))
+                key = _key_of(experiment, call)
+                return Drawn(experiment, _arm_of(experiment, key) if key else None, _digest(key) if key else "")
         return None
 
     def answered(self, rule: Rule, drawn: Drawn) -> Rule:
@@ -88,13 +92,25 @@ def _answered_by(arm: Arm, rule: Rule) -> Rule:
 
 def arm_of(experiment: Experiment, call: Call) -> Arm | None:
     """The call's arm: always the same for the same key. `None` where the call has none, such as no user."""
+    key = _key_of(experiment, call)
+    return _arm_of(experiment, key) if key else None
+
+
+def _arm_of(experiment: Experiment, key: str) -> Arm:
+    return max(experiment.arms, key=lambda arm: draw(arm.name, arm.weight, key))
+
+
+def _key_of(experiment: Experiment, call: Call) -> str:
+    """What the arm is drawn by, empty where the call has no such thing."""
     value = {
         ArmKey.USER: call.caller.user,
         ArmKey.CONVERSATION: call.caller.conversation_id,
         ArmKey.TENANT: call.tenant,
         ArmKey.REQUEST: call.request_id,
     }[experiment.key]
-    if not value:
-        return None
-    key = "\0".join((experiment.name, str(experiment.version), experiment.key, call.tenant, value))
-    return max(experiment.arms, key=lambda arm: draw(arm.name, arm.weight, key))
+    return "\0".join((experiment.name, str(experiment.version), experiment.key, call.tenant, value)) if value else ""
+
+
+def _digest(key: str) -> str:
+    """Tells keys apart without naming anybody."""
+    return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8, person=b"arm key").hexdigest()

@@ -15,13 +15,17 @@ from router_service.cli.eval_router import EvalRouter, resolved
 from router_service.domain.chat import Chat
 from router_service.lab.asking import RouterGone, Said, Subject, SubjectKind
 from router_service.lab.comparison import Bar
-from router_service.lab.evaluate import CANCELLED, NO_GRADE, Evaluation, Reached
+from router_service.lab.evaluate import Evaluation
 from router_service.lab.grading import Grader
+from router_service.lab.judge import NO_GRADE
+from router_service.lab.paying import CANCELLED
 from router_service.lab.planning import planned
 from router_service.lab.prompt_set import EvalPrompt, read_prompt_set
+from router_service.lab.reached import Reached
 from router_service.lab.report import report_on
 from router_service.lab.trial_log import Recorded, TrialLog
 from router_service.lab.trials import Source
+from router_service.simulator import SimulatedModel, Simulator
 from router_service.simulator.faults import Fault, FaultKind
 from router_service.simulator.journal import Outcome
 from router_service.simulator.script import Rule
@@ -115,13 +119,12 @@ async def test_a_run_that_broke_off_goes_on_where_it_was(
 ) -> None:
     client, file = router.client(), tmp_path / "r.jsonl"
     with TrialLog(file) as log:
-        evaluation = asking(client, prompts, log, concurrency=1)
 
         async def stop_at_the_fifth(asked: int) -> None:
             if asked == 5:
                 evaluation.stop("it was interrupted")
 
-        evaluation._router = Watched(client, stop_at_the_fifth)
+        evaluation = asking(client, prompts, log, concurrency=1, router=Watched(client, stop_at_the_fifth))
         await evaluation.run()
         assert evaluation.stopped_by == "it was interrupted"
         assert len(evaluation.trials()) == 5
@@ -241,7 +244,6 @@ async def test_a_judge_grades_what_nothing_settles_and_its_cost_counts_apart(rou
     file = tmp_path / "prompts.jsonl"
     asked = [
         {"id": "settled", "prompt": "What is 2 + 2?", "expected": 4},
-        # The simulated judge works out what it finds in the conversation, which can be read as a grade.
         {"id": "graded", "prompt": "Is 8/10 of a litre enough for two cups?", "rubric": "Says how much a cup is."},
         {"id": "broken", "prompt": "Tell me of the sea.", "rubric": "Mentions salt."},
     ]
@@ -258,7 +260,8 @@ async def test_a_judge_grades_what_nothing_settles_and_its_cost_counts_apart(rou
         judging = evaluation.judging()
     assert found["settled"].source is Source.EXPECTED
     assert found["graded"].source is Source.JUDGE
-    assert 0 <= (found["graded"].quality or 0) <= 1
+    [judged] = [one for one in router.simulator.journal if "Says how much" in str(one.body["messages"])]
+    assert found["graded"].quality == json.loads(judged.intended)["score"] / 10
     assert (found["broken"].quality, found["broken"].source) == (None, None)
     assert judging is not None
     assert (judging.graded, judging.failures, judging.is_compared) == (1, {"UPSTREAM_REJECTED": 1}, False)
@@ -277,18 +280,22 @@ async def test_a_judge_grades_what_nothing_settles_and_its_cost_counts_apart(rou
     assert router.simulator.journal.received == received + 1
 
 
-async def test_a_judge_that_says_no_grade_is_a_failure_of_the_judge(router: Running, tmp_path: Path) -> None:
+async def test_a_judge_that_says_no_grade_is_a_failure_of_the_judge(tmp_path: Path) -> None:
     file = tmp_path / "prompts.jsonl"
-    # The simulated judge picks one of the words that it is offered.
-    file.write_text(json.dumps({"prompt": "Tell me of mountains.", "rubric": "Say one of: good, fair."}))
-    with TrialLog(tmp_path / "r.jsonl") as log:
-        evaluation = asking(router.client(), read_prompt_set(file), log, judge=CHEAP)
-        await evaluation.run()
-        judging = evaluation.judging()
-        assert judging is not None
-        assert judging.is_compared
-        assert (judging.graded, judging.failures) == (0, {NO_GRADE: 2})
-        assert [one.quality for one in evaluation.trials()] == [None, None]
+    file.write_text("\n".join(json.dumps({"prompt": f"Tell me of mountain {number}."}) for number in range(12)))
+    # The weakest of judges often forgets the grade.
+    models = [SimulatedModel(name="gpt-4o"), SimulatedModel(name="deepseek-chat", quality=0.0)]
+    async with Simulator(models) as simulator, running(tmp_path, simulator=simulator) as router:
+        with TrialLog(tmp_path / "r.jsonl") as log:
+            evaluation = asking(router.client(), read_prompt_set(file), log, judge=CHEAP)
+            await evaluation.run()
+            judging, trials = evaluation.judging(), evaluation.trials()
+    assert judging is not None
+    assert judging.is_compared
+    assert judging.failures.keys() == {NO_GRADE}
+    ungraded = [one for one in trials if one.quality is None]
+    assert 0 < len(ungraded) == judging.failures[NO_GRADE] == 24 - judging.graded < 24
+    assert {one.source for one in ungraded} == {None}
 
 
 async def test_policies_are_compared_as_they_route(router: Running, prompts: list[EvalPrompt], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 ALTER TABLE ledger_operations ADD COLUMN experiment TEXT NOT NULL DEFAULT '';
 ALTER TABLE ledger_operations ADD COLUMN arm TEXT NOT NULL DEFAULT '';
 ALTER TABLE ledger_operations ADD COLUMN arm_honoured BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE ledger_operations ADD COLUMN arm_key TEXT NOT NULL DEFAULT '';
 ALTER TABLE ledger_operations ADD COLUMN shadow TEXT NOT NULL DEFAULT '';
 ALTER TABLE ledger_operations ADD COLUMN parent_id TEXT NOT NULL DEFAULT '';
 ALTER TABLE ledger_operations ADD COLUMN quality TEXT NOT NULL DEFAULT '';

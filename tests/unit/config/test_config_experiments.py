@@ -158,6 +158,8 @@ def test_an_experiment_behind_one_that_has_every_call_is_never_reached(problems:
         ({"max_cost": "{usd: 0}"}, "max_cost.usd", "must be more than 0"),
         ({"max_cost": "{usd: 1, period: week}"}, "max_cost.period", "week is not one of"),
         ({"max_concurrent": "0"}, "max_concurrent", "should be greater than or equal to 1"),
+        ({"gates": "[not_empty, confident]"}, "", "shadow calls ask for no log-probabilities"),
+        ({"gates": "[{gate: judge, use: gpt-4o}]"}, "", "no model judges shadow calls"),
         ({"gates": "[not_empty, not_empty]"}, "gates[1]", "is listed twice"),
         ({"when": "{complexity: hard}"}, "when.complexity", "hard is no complexity"),
         ({"max_cost": None}, "max_cost", "is required"),

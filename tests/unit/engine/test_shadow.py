@@ -14,6 +14,7 @@ from scripted_calls import COST, Observed, Recorder, Says, World, busy, call, de
 
 from router_service.domain.call import Caller, Wishes
 from router_service.domain.chat import FinishReason, Parameters
+from router_service.domain.deployment import Capability
 from router_service.domain.error import UpstreamError, UpstreamFault
 from router_service.domain.event import CallStarted, Finished
 from router_service.domain.identity import Grants, Identity, IdentityKind
@@ -40,8 +41,11 @@ def shadow(**changes):
 class Shadowed(World):
     """An engine whose only rule is served by `own`, with shadows sent to `twin`."""
 
-    def __init__(self, *shadows, own=None, twin=None, twins=(TWIN,), folder=None, rates=None, **changes):
+    def __init__(
+        self, *shadows, own=None, twin=None, twins=(TWIN,), folder=None, rates=None, deployments_can=None, **changes
+    ):
         loop = asyncio.get_running_loop()
+        serving = OWN if deployments_can is None else replace(OWN, capabilities=OWN.capabilities | deployments_can)
         caps = {
             one.id: Budget(
                 name=f"shadow {one.id}", nano_usd=one.max_cost_nano_usd, period=one.period, fail=FailMode.CLOSED
@@ -56,9 +60,9 @@ class Shadowed(World):
             parts["rates"] = rates
         super().__init__(
             {"own": own or [Says("Hello")], "twin": twin or [Says("Hi")]},
-            deployments=[OWN, *twins],
+            deployments=[serving, *twins],
             policy_changes={
-                "rules": (Rule(name="all", when=When(), candidates=(OWN,)),),
+                "rules": (Rule(name="all", when=When(), candidates=(serving,)),),
                 "baseline": OWN,
                 "shadows": shadows,
                 **changes,
@@ -407,6 +411,31 @@ async def test_the_same_gates_score_both_answers(tmp_path, whose):
     assert len(answer.receipt.judgements) == (1 if whose == "policy" else 0)
     assert answer.receipt.compared is None
     assert len(world.sent) == 1
+
+
+async def test_the_callers_answer_is_scored_also_where_the_shadow_failed(tmp_path):
+    """Or the calls that the shadow's model cannot answer would be missing from the comparison."""
+    refused = UpstreamError(UpstreamFault.BAD_REQUEST, "400", status=400)
+    world = Shadowed(shadow(escalation=GATES), twin=[Says("", error=refused)], folder=tmp_path)
+    await world.engine.complete(call(), Recorder())
+    await world.settled()
+    [end] = [one for one in of(world.records(), OperationClosed) if one.error_reason]
+    assert (end.error_reason, end.parent_score, end.quality_score) == ("UPSTREAM_REJECTED", 1.0, None)
+
+
+async def test_a_shadow_is_not_asked_for_log_probabilities_nor_scored_by_them(tmp_path):
+    gates = Escalation(gates=(Gate(kind=GateKind.CONFIDENT), *GATES.gates))
+    world = Shadowed(
+        shadow(escalation=gates), own=[Says(REFUSAL)], folder=tmp_path, deployments_can=frozenset({Capability.LOGPROBS})
+    )
+    asked = call(chat=replace(call().chat, parameters=Parameters(top_logprobs=2)))
+    await world.engine.complete(asked, Recorder())
+    await world.settled()
+    # The twin cannot give any, which matters to nobody.
+    assert world.outcomes == {"answered": 1}
+    assert world.sent[0].logprobs is None
+    [end] = [one for one in of(world.records(), OperationClosed) if one.parent_score is not None]
+    assert (end.parent_score, end.quality_score) == (0.5, 1.0)
 
 
 async def test_without_gates_nothing_is_scored(tmp_path):

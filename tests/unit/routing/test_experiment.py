@@ -13,7 +13,7 @@ from routing_values import call, deployment, one_of, price, rule, signals, table
 
 from router_service.domain.call import Call, Wishes
 from router_service.domain.chat import Parameters
-from router_service.domain.decision import Assignment, Decision
+from router_service.domain.decision import Decision
 from router_service.domain.error import NoCandidate
 from router_service.domain.identity import Grants, Identity, IdentityKind
 from router_service.domain.policy import Arm, ArmKey, Experiment, StickyKey, Strategy, TextMatch, When
@@ -50,6 +50,13 @@ def route(*experiments: Experiment, asked: Call | None = None, world: World | No
 
 def order(decision: Decision) -> list[str]:
     return [candidate.deployment.id for candidate in decision.candidates]
+
+
+def fell_to(decision: Decision) -> tuple[str, str, bool]:
+    """Experiment, arm, and whether it is honoured."""
+    found = decision.assignment
+    assert found is not None
+    return found.experiment, found.arm, found.honoured
 
 
 def arms_of(tested: Experiment, keys: int) -> list[str]:
@@ -128,13 +135,24 @@ def test_equal_users_of_two_tenants_are_two_keys() -> None:
     assert arm_of(tested, call(user="u")) != arm_of(tested, replace(call(user="u"), tenant="other"))
 
 
+def test_an_assignment_tells_keys_apart_and_names_nobody() -> None:
+    def key_of(user: str, feature: str = "") -> str:
+        found = route(ALL_TREATED, asked=call(user=user, feature=feature)).assignment
+        assert found is not None
+        return found.key
+
+    assert key_of("ann", "a") == key_of("ann", "b") != key_of("bob", "a")
+    assert "ann" not in key_of("ann")
+    assert len(key_of("ann")) == 16
+
+
 # What the arm does to the decision
 
 
 def test_an_arms_candidates_come_before_the_rules_own() -> None:
     decision = route(ALL_TREATED)
     assert order(decision) == ["weak", "other", "strong", "spare"]
-    assert decision.assignment == Assignment(experiment="cheap", arm="treated", honoured=True)
+    assert fell_to(decision) == ("cheap", "treated", True)
     assert decision.rule_name == "all"
     assert 'experiment "cheap" draws arm "treated" by user' in decision.cause
     assert "experiment  cheap, arm treated" in explain(decision)
@@ -149,7 +167,7 @@ def test_an_arms_candidates_come_first_also_where_the_rules_own_are_cheaper() ->
 def test_an_arm_without_candidates_leaves_the_rules_choice() -> None:
     decision = route(experiment(replace(CONTROL, weight=1), replace(TREATED, weight=0)))
     assert order(decision) == ["strong", "spare"]
-    assert decision.assignment == Assignment(experiment="cheap", arm="control", honoured=True)
+    assert fell_to(decision) == ("cheap", "control", True)
 
 
 def test_an_arm_may_have_its_own_strategy_parameters_and_gates() -> None:
@@ -213,7 +231,7 @@ def test_an_arm_widens_nothing_and_the_rule_serves_instead(
     decision = decide(call(user="u1"), signals(), rules, World())
     assert order(decision) == ["strong"]
     assert [(one.deployment.id, one.reason.value) for one in decision.rejections] == [("weak", reason)]
-    assert decision.assignment == Assignment(experiment="cheap", arm="treated", honoured=False)
+    assert fell_to(decision) == ("cheap", "treated", False)
     assert 'arm "treated" is not honoured' in decision.cause
     assert "arm treated, which is not honoured" in explain(decision)
 
@@ -247,7 +265,7 @@ def test_a_spent_budget_comes_before_an_arm() -> None:
     dear = experiment(CONTROL, Arm(name="dear", weight=1, candidates=(deployment("dear", price=price(99, 99)),)))
     decision = route(dear, world=World(prefer_cheaper=True))
     assert order(decision) == ["spare", "strong", "dear"]
-    assert decision.assignment == Assignment(experiment="cheap", arm="dear", honoured=False)
+    assert fell_to(decision) == ("cheap", "dear", False)
 
 
 # Conversations
