@@ -132,7 +132,6 @@ class Shipper:
             self._prepared = True
         while self._adopted:
             await self._ship_adopted(self._adopted[0])
-            self._adopted.pop(0)
         began = self._monotonic()
         while await self._ship_batch(self._journal.folder, self._position, self._journal.number):
             pass
@@ -199,7 +198,13 @@ class Shipper:
         position = await asyncio.to_thread(_read_position, folder)
         while await self._ship_batch(folder, position, None):
             pass
-        await asyncio.to_thread(remove_folder, folder, adopted.lock)
+        # The thread has the lock now, and lets go of it also where nobody waits any more.
+        self._adopted.remove(adopted)
+        try:
+            await asyncio.to_thread(remove_folder, folder, adopted.lock)
+        except OSError:
+            self._adopted.insert(0, adopted)
+            raise
 
     async def _ship_batch(self, folder: Path, position: _Position, active: int | None) -> bool:
         """Ship one batch and move on; false where there is no more. `active` is the segment still written to."""

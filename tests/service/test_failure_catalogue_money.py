@@ -181,6 +181,8 @@ async def test_30460_after_mixed_load_counters_ledger_and_journal_say_the_same(t
         simulator.fail("gpt-4o", "429", contains="turn 1.", times=5)
         simulator.fail("gpt-4o", "end_without_finish", contains="turn 2.", after_tokens=4, times=None)
         simulator.fail(None, "400", contains="turn 3.", times=None)
+        # Beside the others this might find the model that cuts it cooling down, and no attempt would be estimated.
+        await ask(client, "Question in turn 2. Say more.")
         calls = [ask(client, f"Question in turn {number % 5}. Say more.") for number in range(30)]
         streams = [listen(client, f"Question in turn {number % 5}. Say more.") for number in range(30)]
         await asyncio.gather(*calls, *streams)
@@ -194,7 +196,7 @@ async def test_30460_after_mixed_load_counters_ledger_and_journal_say_the_same(t
         assert total.estimated_cost_nano_usd > 0
         assert left["tokens"].used == total.input_tokens + total.output_tokens
         assert total.attempts == len(entries)
-        assert (total.calls, left["team"].reserved) == (60, 0)
+        assert (total.calls, left["team"].reserved) == (61, 0)
 
 
 async def test_34805_a_shutdown_amid_calls_loses_no_spend(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 import asyncio
+import threading
 from collections import Counter
 
 import pytest
 from ledger_values import START_US, closed, intent, opened, records_of, terminal
 
-from router_service.ledger.journal import Journal, JournalLimits
+from router_service.ledger.journal import Journal, JournalLimits, remove_folder
 from router_service.ledger.records import AttemptIntent, AttemptTerminal
 from router_service.ledger.segment import line, segment_path, segments
 from router_service.ledger.shipper import Shipper, ShipperLimits
@@ -184,6 +185,36 @@ async def test_a_successor_goes_on_where_the_dead_process_had_come_to(tmp_path, 
     await shipper.ship()
     assert store.records == history(1) + history(2)
     second.close()
+
+
+async def test_a_folder_is_let_go_of_once_where_the_router_stops_amid_its_removal(
+    tmp_path, journal, store, monkeypatch
+):
+    """Its lock was closed again by whoever stopped: by then the number may be another file's."""
+    dead = tmp_path / "dead"
+    dead.mkdir()
+    segment_path(dead, 1).write_bytes(line(opened()))
+    reached, go_on, gone = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(folder, lock):
+        reached.set()
+        go_on.wait(10)
+        remove_folder(folder, lock)
+        gone.set()
+
+    monkeypatch.setattr("router_service.ledger.shipper.remove_folder", slow)
+    shipper = Shipper(journal, store)
+    await shipper.adopt()
+    shipping = asyncio.create_task(shipper.ship())
+    await asyncio.to_thread(reached.wait, 10)
+    shipping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await shipping
+    go_on.set()
+    await asyncio.to_thread(gone.wait, 10)
+    monkeypatch.setattr("router_service.ledger.shipper.remove_folder", remove_folder)
+    await shipper.aclose()
+    assert not dead.exists()
 
 
 async def test_a_crash_between_store_and_position_ships_again_and_nothing_is_lost(tmp_path, store):
