@@ -46,8 +46,8 @@ file is never overwritten. Nothing is sent anywhere, and nothing is read but the
   next one is asked; `num_retries` is spread over the group so that it gets at least as many attempts.
 - **Fallbacks of fallbacks** are followed as litellm follows them, to at most `max_fallbacks` groups.
 
-Before switching over, compare: `llmrouter check router.yaml`, then `llmrouter explain -c router.yaml --policy NAME "Hi"`
-shows who would be asked in which order.
+Before switching over, compare: `llmrouter check router.yaml` lists what is wrong with it, and
+`llmrouter explain -c router.yaml --policy NAME "Hi"` shows who would be asked in which order.
 
 ## Every field
 
