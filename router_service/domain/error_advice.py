@@ -99,7 +99,7 @@ ADVICE: Mapping[Reason, Advice] = {
     ),
     Reason.IDEMPOTENCY_CONFLICT: Advice("Ask again under the same key: the first call is still running.", Retry.AFTER),
     Reason.ALREADY_EXISTS: Advice(
-        "The call was made; `GetReceipt` has its account. For a new answer use a new key; `keep_answers` keeps answers.",
+        "The call was made: `GetReceipt` has its account. A new key gets a new answer; `keep_answers` keeps old ones.",
         Retry.NO,
     ),
     Reason.UNAUTHENTICATED: Advice("Send a key, token or certificate that holds.", Retry.NO),
@@ -115,8 +115,8 @@ ADVICE: Mapping[Reason, Advice] = {
         ("state",),
     ),
     Reason.QUALITY_NOT_MET: Advice(
-        "`GetReceipt` has the verdicts. Ask otherwise, let the policy escalate to a stronger model, or have it give the "
-        "best answer: `unsatisfied: answer`.",
+        "`GetReceipt` has the verdicts. Ask otherwise, let the policy escalate to a stronger model, or have it give "
+        "the best answer: `unsatisfied: answer`.",
         Retry.WITH_CARE,
         ("gates", "score", "threshold", "escalation"),
     ),

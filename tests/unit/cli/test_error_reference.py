@@ -20,7 +20,9 @@ def test_the_committed_page_is_current() -> None:
 
 
 def test_every_reason_has_advice_a_comment_and_an_example_of_itself() -> None:
-    known = {name.removeprefix("ERROR_REASON_") for name in error_pb2.ErrorReason.keys()} - {"UNSPECIFIED"}
+    known = {name.removeprefix("ERROR_REASON_") for name in error_pb2.ErrorReason.DESCRIPTOR.values_by_name} - {
+        "UNSPECIFIED"
+    }
     assert known == set(Reason) == set(ADVICE) == set(COMMENTS) - {"UNSPECIFIED"}
     for reason in Reason:
         assert json.loads(COMMENTS[reason][1])["reason"] == reason
