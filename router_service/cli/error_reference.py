@@ -33,6 +33,9 @@ Every call that fails has one reason. Over gRPC it is the `reason` of a `google.
 - `ReceiptSummary` with the attempts made and their cost, where there were any. A failed call may have cost money.
 - `grpc-retry-pushback-ms: -1` once a provider was called, so that no client repeats by itself what may be billed.
 
+Over HTTP the reason is `code` in OpenAI's error envelope, with `metadata` beside it and the delay in `retry-after`:
+[the OpenAI-compatible edge](openai-edge.md).
+
 Messages say what happened and what to do. They hold no prompts, no secrets and nothing that a provider wrote.
 """
 

@@ -15,7 +15,7 @@ class Retry(StrEnum):
     NO = "no: it fails again"
     AFTER = "after the retry delay, where there is one"
     AT_ONCE = "yes; published clients do it by themselves"
-    WITH_CARE = "it may have been answered, and billed: with a new budget of attempts, not automatically"
+    WITH_CARE = "not by itself: it may have been answered and billed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 A comment right before a block says what a reader can see anyway and a test cannot:
 
-    <!-- in: policies.default -->    the YAML below belongs there in a configuration
+    <!-- in: policies.default -->    the YAML below belongs there in a configuration; `chart values` are the chart's
     <!-- not run: why -->            the block is only parsed, or looked at; the reason is printed with the count
 """
 

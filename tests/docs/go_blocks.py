@@ -1,4 +1,4 @@
-"""Go blocks as one package each, compiled against the client of this checkout; nothing is fetched that it does not need."""
+"""Go blocks, each a package of its own, compiled against the client of this checkout."""
 
 from __future__ import annotations
 

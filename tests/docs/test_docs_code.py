@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import dataclasses
 import inspect
 import json
 import os
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import trustme
 import typer
@@ -79,6 +81,7 @@ def test_every_link_to_a_file_leads_somewhere() -> None:
 
 # YAML: configurations and manifests
 
+CHART = ROOT / "deploy" / "helm" / "llmrouter"
 MODELS = ("gpt-4o", "gpt-4o-mini", "deepseek-chat", "qwen-plus", "Qwen3-8B", "deepseek-v4-flash", "deepseek-reasoner")
 AROUND: dict[str, Any] = {
     "providers": {"openai": {"api_key": "stand-in"}},
@@ -86,6 +89,7 @@ AROUND: dict[str, Any] = {
     "features": {"chat_reply": {}, "support_summary": {}},
     "policies": {"default": {"rules": [{"use": "gpt-4o"}]}},
     "redis": {"url": "redis://stand-in.invalid"},
+    "storage": {"url": "sqlite:///stand-in.db"},
     "decision_tokens": {"key": "a-key-that-is-long-enough"},
 }
 """What fragments of configurations are completed with; what they say themselves goes before."""
@@ -120,6 +124,11 @@ def test_yaml_is_a_configuration_that_passes_the_check_or_a_manifest(block: Bloc
         assert all({"kind", "metadata"} <= one.keys() for one in documents)
         return
     [fragment] = documents
+    if block.within == "chart values":
+        values = yaml.safe_load((CHART / "values.schema.json").read_text())
+        jsonschema.Draft202012Validator(values).validate(fragment)
+        fragment = fragment["config"]
+        block = dataclasses.replace(block, within="")
     for step in reversed(block.within.split(".") if block.within else []):
         fragment = {step: fragment}
     unknown = fragment.keys() - FileShape.model_fields.keys()
@@ -150,9 +159,10 @@ def test_json_parses_as_a_whole_or_line_by_line(block: Block) -> None:
 
 FOREIGN = frozenset(
     {
-        "cd", "export", "openssl", "pip", "go", "npm", "npx", "mvn", "git", "curl", "docker", "kubectl", "helm", "python",
-        "psql", "pg_dump", "pg_restore", "redis-cli", "sqlite3", "kill", "cp", "grpcurl", "javac", "java", "node", "tar",
-        "promtool", "cat", "echo", "KEY=SUBSTITUTED", "clients/generate.sh", "clients/publish-dry-run.sh",
+        "cd", "export", "cat", "echo", "cp", "tar", "kill", "curl", "git", "openssl", "KEY=SUBSTITUTED",
+        "pip", "python", "go", "npm", "npx", "node", "mvn", "java", "javac", "grpcurl",
+        "docker", "podman", "kubectl", "helm", "promtool", "psql", "pg_dump", "pg_restore", "redis-cli", "sqlite3",
+        "clients/generate.sh", "clients/publish-dry-run.sh",
     }
 )  # fmt: skip
 """Programs of others, which nothing here runs."""
@@ -233,6 +243,7 @@ def _served() -> dict[str, Any]:
             "gpt-4o-mini": {"provider": "openai", "price": price},
             "deepseek-chat": {"provider": "deepseek", "price": price},
         },
+        server={"address": "127.0.0.1:0", "lame_duck": "0s", "http": {"address": "127.0.0.1:0"}},
         features={"chat_reply": {"max_output_tokens": 800}, "support_summary": {"max_output_tokens": 300}},
         budgets={"team-month": {"usd": 500, "period": "month", "per": "tenant"}},
         ledger={"folder": "ledger"},
@@ -263,6 +274,8 @@ async def test_python_runs_against_a_live_router(
             for block in blocks("python"):
                 if block.page == page and not block.not_run:
                     code = re.sub(r"(localhost|127\.0\.0\.1):50051", address, block.code)
+                    code = code.replace("127.0.0.1:8080", f"127.0.0.1:{router.application.http_port}")
+                    code = code.replace('"rk_..."', repr(ADMIN_KEY))
                     await _run(compile(code, str(block), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), known)
                     known["router"] = client
                     await router.shipped()
