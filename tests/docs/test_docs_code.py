@@ -9,6 +9,7 @@ import inspect
 import json
 import os
 import re
+import shlex
 import shutil
 from collections import Counter
 from collections.abc import Mapping
@@ -28,6 +29,8 @@ import llmrouter
 from router_service.cli.main import app
 from router_service.config.load import load
 from router_service.config.policy_shape import FileShape
+from router_service.domain.error import STATUS_NAMES, Reason
+from router_service.telemetry import semconv
 from tests.service.running_router import ADMIN_KEY, configured, running, with_keys
 
 CLIENTS_OWN = "compiled by the client's own tests, which read its README"
@@ -339,3 +342,52 @@ def test_marks_are_read() -> None:
 )
 def test_lines_of_a_shell_are_taken_apart(line: str, found: list[tuple[str, ...]]) -> None:
     assert [command.words for command in commands_of(Block("page.md", 1, "bash", line))] == found
+
+
+# What is named in the text
+
+
+PROSE = {page: re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL) for page in PAGES}
+
+
+def test_every_metric_and_attribute_that_is_named_exists() -> None:
+    known = {value for name, value in vars(semconv).items() if name.isupper() and isinstance(value, str)}
+    for page, text in PROSE.items():
+        named = set(re.findall(r"`((?:llm_router|gen_ai|rpc\.server)\.[a-z_.]+[a-z])`", text))
+        assert named - known == set(), page
+    assert len(re.findall(r"`llm_router\.", PROSE[ROOT / "docs" / "operations.md"])) > 20
+
+
+def test_every_command_that_is_named_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    commands = typer.main.get_command(app).commands
+    for page, text in PROSE.items():
+        for target in set(re.findall(r"`make ([a-z-]+)", text)):
+            assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{page}: make {target}"
+        for name, rest in set(re.findall(r"`llmrouter ([a-z]+)([^`\n]*)`", text)):
+            assert name in commands, f"{page}: llmrouter {name}"
+            assert _strange((name, *shlex.split(rest))) == "", page
+
+
+def _strange(words: tuple[str, ...]) -> str:
+    """What of a command that prose names does not exist; prose may leave arguments out."""
+    try:
+        _parse(words)
+    except Exception as error:
+        return str(error) if "No such" in str(error) else ""
+    return ""
+
+
+@pytest.mark.parametrize("page", ["operations.md", "quick-start.md", "errors.md"])
+def test_every_setting_and_reason_that_the_guides_name_exists(page: str) -> None:
+    text = PROSE[ROOT / "docs" / page]
+    known = set(FileShape.model_fields)
+    described = json.loads((ROOT / "docs" / "router.schema.json").read_text())
+    keys = known | {key for part in described["$defs"].values() for key in part.get("properties", ())}
+    for setting in re.findall(r"`((?:[a-z_]+\.)+[a-z_]+)`", text):
+        if setting.split(".")[0] in known | {"timeouts"} and not setting.endswith((".db", ".yaml")):
+            assert set(setting.split(".")) <= keys, setting
+    reasons = set(re.findall(r"\b[A-Z]{4,}(?:_[A-Z]+)+\b", text)) & set(re.findall(r"\b[A-Z_]+\b", text))
+    strangers = {"NOT_SERVING", "RETRY_INFO", "PUBLIC_ID"}
+    statuses = set(STATUS_NAMES.values())
+    assert {one for one in reasons if not re.search(rf"{one}=", text)} - strangers - statuses <= set(Reason)
