@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from openai import AsyncOpenAI
 from typer.testing import CliRunner
 
 from llmrouter import AsyncClient
@@ -120,6 +121,23 @@ async def test_a_group_shares_its_calls_by_rate_and_so_does_its_alias(tmp_path):
             models = Counter([(await receipt(client, name)).model for _ in range(60)])
             assert set(models) == {"openai/eu", "openai/us"}
             assert models["openai/eu"] > 40
+
+
+async def test_programs_written_for_openai_keep_the_names_they_used(tmp_path):
+    async with served(SHOP, tmp_path) as (_, simulator):
+        application = Application(
+            tmp_path / "router.yaml",
+            environ={**ENVIRON, "EU_BASE": simulator.url("eu"), "US_BASE": simulator.url("us")},
+            address="127.0.0.1:0",
+            http_port=0,
+        )
+        await application.start()
+        async with AsyncOpenAI(base_url=f"http://127.0.0.1:{application.http_port}/v1", api_key="none") as openai:
+            break_down(simulator, "eu", "us")
+            for name in ("chat", "gpt-4", "cheap"):
+                said = await openai.chat.completions.create(model=name, messages=[{"role": "user", "content": "Hi"}])
+                assert said.model == "openai/cheap"
+        await application.stop()
 
 
 async def test_fallbacks_follow_the_group_and_theirs_follow_them(tmp_path):
