@@ -41,7 +41,6 @@ CHECKED: Mapping[str, str] = {
     "console": "as bash",
     "python": "run against a live router",
     "go": "compiled against the client of this checkout",
-    "typescript": CLIENTS_OWN,
     "ts": CLIENTS_OWN,
     "java": CLIENTS_OWN,
     "xml": "parsed by the client's own tests",
@@ -64,8 +63,15 @@ def test_every_block_has_a_check_or_a_reason(capsys: pytest.CaptureFixture[str])
 
 
 def test_text_without_a_language_is_no_code() -> None:
-    code = re.compile(r"^(\$ |llmrouter |make |pip |import |from \w+ import )", re.MULTILINE)
+    code = re.compile(r"^(\$ |llmrouter |make |pip |npm |go get |mvn |import |from \w+ import )", re.MULTILINE)
     assert [str(block) for block in blocks("", "text") if code.search(block.code)] == []
+
+
+def test_code_that_clients_compile_is_in_a_page_that_they_read() -> None:
+    read = {"README.md", "clients/typescript/README.md", "clients/java/README.md"}
+    elsewhere = [one for one in blocks("ts", "java", "xml") if one.page not in read]
+    compiled = [one.code for one in blocks("ts", "java", "xml") if one.page in read]
+    assert [str(one) for one in elsewhere if not any(one.code in code for code in compiled)] == []
 
 
 def test_no_block_is_left_open() -> None:
