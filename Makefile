@@ -81,6 +81,13 @@ buf: ## Lint the protobuf API and compare it with the last release
 gen: install ## Generate the stubs of all clients from protos/ (or LANGUAGES="python go typescript java")
 	clients/generate.sh $(LANGUAGES)
 
+.PHONY: docs
+docs: install ## Generate the pages that come from code: configuration, its schema, errors, migrating
+	$(BIN)/python -m router_service.config.reference > docs/configuration.md
+	$(BIN)/llmrouter schema > docs/router.schema.json
+	$(BIN)/python -m router_service.cli.error_reference > docs/errors.md
+	$(BIN)/python -m router_service.lab.litellm.reference > docs/migrating-from-litellm.md
+
 check-gen: gen ## Fail if the committed stubs are stale
 	@git diff --exit-code --stat -- $(STUBS) && test -z "$$(git status --porcelain -- $(STUBS))" \
 	  || { echo "The generated stubs differ from the committed ones: run 'make gen' and commit the result"; exit 1; }

@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from router_service.cli import calls, configuration, demo, evaluation, keys, learning, replay, serve, texts, usage
+from router_service.cli import (
+    calls,
+    configuration,
+    demo,
+    evaluation,
+    importing,
+    keys,
+    learning,
+    replay,
+    serve,
+    texts,
+    usage,
+)
 
 app = typer.Typer(
     name="llmrouter",
@@ -35,6 +47,7 @@ for command in (
 ):
     app.command()(command)
 app.command("eval")(evaluation.evaluate)
+app.add_typer(importing.app, name="import")
 app.add_typer(keys.app, name="keys")
 app.add_typer(texts.app, name="texts")
 

@@ -42,9 +42,13 @@ class RuleShape(Shape):
     use: Annotated[Texts, WithJsonSchema(SOME_TEXTS_SCHEMA)] = Field(
         description="Models (all their deployments) or deployments, one or a list. A name that is both is the model."
     )
+    then: Annotated[Texts, WithJsonSchema(SOME_TEXTS_SCHEMA)] = Field(
+        default_factory=list,
+        description="Models or deployments that are asked after those of `use`, in this order, whatever the strategy.",
+    )
     strategy: Strategy = Field(
         default=Strategy.ORDER,
-        description="Order of the candidates: as listed, cheapest by this call's estimate, fastest as observed, "
+        description="Order of those of `use`: as listed, cheapest by this call's estimate, fastest as observed, "
         "or weighted at random.",
     )
     sticky: StickyKey = Field(default=StickyKey.NONE, description="What a weighted choice sticks to.")

@@ -175,8 +175,11 @@ def _check_rule(
     for number, name in enumerate(shape.use):
         if name not in names.limits:
             names.report_unknown(source, source.known((*rule.at, "use", number)), name)
+    for number, name in enumerate(shape.then):
+        if name not in names.limits:
+            names.report_unknown(source, source.known((*rule.at, "then", number)), name)
     if shape.max_output_tokens:
-        limits = [limit for name in shape.use for limit in names.limits.get(name, [None])]
+        limits = [limit for name in (*shape.use, *shape.then) for limit in names.limits.get(name, [None])]
         known = [limit for limit in limits if limit is not None]
         if known and len(known) == len(limits) and shape.max_output_tokens > max(known):
             message = f"{shape.max_output_tokens} is more than any of the rule's models allows ({max(known)})"

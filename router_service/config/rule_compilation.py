@@ -48,11 +48,13 @@ def when(shape: WhenShape) -> When:
 
 def rule(shape: RuleShape, number: int, named: Mapping[str, tuple[Deployment, ...]]) -> Rule:
     """The compiled value; `named` has the deployments of every name that the file may use."""
-    candidates = {one.id: one for name in shape.use for one in named[name]}
+    used = {one.id: one for name in shape.use for one in named[name]}
+    fallbacks = {one.id: one for name in shape.then for one in named[name] if one.id not in used}
     return Rule(
         name=shape.name or f"rule-{number}",
         when=when(shape.when),
-        candidates=tuple(candidates.values()),
+        candidates=(*used.values(), *fallbacks.values()),
+        fallbacks=tuple(fallbacks),
         strategy=shape.strategy,
         sticky=shape.sticky,
         parameters=parameters(shape.parameters),

@@ -63,15 +63,19 @@ class Source:
             path = self.environment.get(location) or dotted(location)
             self.problems.append(Problem(file=self.file, line=0, column=0, path=path, message=message, fix=fix))
             return
+        line, column = self.place(location, at_key=at_key)
+        self.problems.append(
+            Problem(file=self.file, line=line, column=column, path=dotted(location), message=message, fix=fix)
+        )
+
+    def place(self, location: Location, *, at_key: bool = False) -> tuple[int, int]:
+        """Line and column, from 1, of a value or its key; of what is above where the file does not hold it."""
         mark = (self._keys if at_key else self._values).get(location)
         nearest = location
         while mark is None and nearest:
             nearest = nearest[:-1]
             mark = self._keys.get(nearest) or self._values.get(nearest)
-        line, column = mark if nearest and mark else (1, 1)
-        self.problems.append(
-            Problem(file=self.file, line=line, column=column, path=dotted(location), message=message, fix=fix)
-        )
+        return mark if nearest and mark else (1, 1)
 
     def known(self, location: Location) -> Location:
         """The part of a validator's location that the file holds: steps the validator invented are left out."""

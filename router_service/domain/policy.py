@@ -139,12 +139,14 @@ class Hedge:
 class Rule:
     """When it matches, `candidates` are considered in this order (a model's deployments in the file's order).
 
+    `fallbacks` are the ids of those, the last ones, that no strategy moves before the others.
     `escalation` takes the policy's place where it is not `None`; one without gates switches it off.
     """
 
     name: str
     when: When
     candidates: tuple[Deployment, ...]
+    fallbacks: tuple[str, ...] = ()
     strategy: Strategy = Strategy.ORDER
     sticky: StickyKey = StickyKey.NONE
     parameters: Parameters = Parameters()

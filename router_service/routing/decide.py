@@ -34,7 +34,7 @@ from router_service.routing.eligible import (
 from router_service.routing.experiment import Drawn
 from router_service.routing.hopeless import behind_others, passed_over
 from router_service.routing.limits import asked_limit, limit_on
-from router_service.routing.rank import estimated_cost, kept_first, ranked, slower_last, sticky_key
+from router_service.routing.rank import behind, estimated_cost, kept_first, ranked, slower_last, sticky_key
 from router_service.routing.table import RoutingTable
 from router_service.routing.tokens import estimate_messages_tokens
 from router_service.routing.words import in_words
@@ -92,6 +92,8 @@ def decide(call: Call, signals: Signals, table: RoutingTable, world: World) -> D
         strategy = Strategy.CHEAPEST
     sticky = rule.sticky if rule and rule.sticky is not StickyKey.NONE else policy.sticky
     order = ranked(eligible, strategy, world.first_token_latency, lambda: sticky_key(call, sticky))
+    if rule is not None and rule.fallbacks and not world.prefer_cheaper:
+        order = behind(order, rule.fallbacks)
     cause = f"{choice.cause}; {strategy}" if rule else choice.cause
     if world.prefer_cheaper:
         cause += "; cheaper first, for a budget is spent so far"

@@ -56,6 +56,12 @@ def slower_last(candidates: Sequence[Candidate], latencies: Mapping[str, float],
     return sorted(candidates, key=lambda candidate: latencies.get(candidate.deployment.id, 0.0) > target)
 
 
+def behind(candidates: Sequence[Candidate], deployments: Sequence[str]) -> list[Candidate]:
+    """The candidates on these deployments after all others, in the order of `deployments`."""
+    places = {deployment: place for place, deployment in enumerate(deployments)}
+    return sorted(candidates, key=lambda candidate: places.get(candidate.deployment.id, -1))
+
+
 def kept_first(candidates: Sequence[Candidate], deployment: str) -> list[Candidate]:
     """The candidate on this deployment before all others."""
     return sorted(candidates, key=lambda candidate: candidate.deployment.id != deployment)

@@ -155,7 +155,9 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         record = await self._administration.key(public_id)
         if record is None or not identity.may_administer(record.tenant):
             raise NotFound(
-                "No key of yours has that public id: list the keys to find one.", reason=Reason.KEY_NOT_FOUND
+                "No key of yours has that public id: list the keys to find one.",
+                reason=Reason.KEY_NOT_FOUND,
+                metadata={"public_id": public_id},
             )
         return record
 

@@ -169,6 +169,18 @@ def test_a_rule_is_compiled_to_lower_case_sets_and_inclusive_ranges(configuratio
     assert (third.name, third.strategy) == ("rule-3", Strategy.ORDER)
 
 
+def test_fallbacks_come_after_the_others_each_once(read: Read) -> None:
+    policy = read(
+        """
+        providers: {openai: {}}
+        models: {a: {provider: openai}, b: {provider: openai}, c: {provider: openai}}
+        policies: {default: {rules: [{use: [b], then: [c, b, a], strategy: weighted}]}}
+        """
+    ).policies["default"]
+    assert [one.id for one in policy.rules[0].candidates] == ["b", "c", "a"]
+    assert policy.rules[0].fallbacks == ("c", "a")
+
+
 def test_a_policy_carries_its_limits(configuration: Configuration) -> None:
     policy = configuration.policies["main"]
     assert policy.baseline is configuration.deployments["gpt-eu"]

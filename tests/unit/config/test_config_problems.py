@@ -59,6 +59,7 @@ def test_an_error_reads_as_file_line_column_path_message_and_fix(problems: Probl
 @pytest.mark.parametrize(
     ("old", "new", "line", "path", "message"),
     [
+        ("use: gpt-4o", "use: gpt-4o, then: [gpt-5o]", 8, "policies.default.rules[0].then[0]", "there is no model or"),
         ("openai: {}", "openai: {preset: opnai}", 2, "providers.openai.preset", "there is no preset opnai"),
         ("openai: {}", "opennai: {}", 2, "providers.opennai.base_url", "is required: the provider is no preset"),
         (

@@ -417,3 +417,22 @@ def test_every_deployment_named_is_a_candidate_or_a_rejection(
         assert candidate.deployment.has_credentials
         assert limit is None or limit >= 1
         assert window is None or limit is None or known.input_tokens + limit <= window
+
+
+# Those that are asked after all others
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_no_strategy_moves_fallbacks_before_the_others(strategy: Strategy) -> None:
+    made = rule("r", [BEST, GOOD, CHEAP], strategy=strategy, fallbacks=("good", "cheap"))
+    assert all(candidates(route(table(made), request_id=f"r-{n}")) == ["best", "good", "cheap"] for n in range(20))
+
+
+def test_those_before_the_fallbacks_are_ordered_by_the_strategy() -> None:
+    made = rule("r", [BEST, GOOD, CHEAP], strategy=Strategy.CHEAPEST, fallbacks=("cheap",))
+    assert candidates(route(table(made))) == ["good", "best", "cheap"]
+
+
+def test_a_budget_that_asks_for_cheaper_ones_goes_before_that() -> None:
+    made = rule("r", [BEST, GOOD, CHEAP], fallbacks=("good", "cheap"))
+    assert candidates(route(table(made), world=World(prefer_cheaper=True))) == ["cheap", "good", "best"]

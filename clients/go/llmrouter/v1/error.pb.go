@@ -66,7 +66,7 @@ const (
 	// Example: {"reason": "ATTEMPTS_EXHAUSTED", "metadata": {"attempts": "3", "last_error": "503"}}
 	ErrorReason_ERROR_REASON_ATTEMPTS_EXHAUSTED ErrorReason = 12
 	// ERROR_REASON_STREAM_TRUNCATED: the stream was cut after output and not recovered. UNAVAILABLE.
-	// Example: {"reason": "STREAM_TRUNCATED", "metadata": {"deployment": "gpt-4o", "error": "stream_interrupted"}}
+	// Example: {"reason": "STREAM_TRUNCATED", "metadata": {"deployment": "gpt-4o", "last_error": "stream_interrupted"}}
 	ErrorReason_ERROR_REASON_STREAM_TRUNCATED ErrorReason = 13
 	// ERROR_REASON_DEADLINE_EXCEEDED: the caller's deadline passed. DEADLINE_EXCEEDED.
 	// Example: {"reason": "DEADLINE_EXCEEDED", "metadata": {"attempts": "2"}}

@@ -78,7 +78,7 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """
     ERROR_REASON_STREAM_TRUNCATED: _ErrorReason.ValueType  # 13
     """ERROR_REASON_STREAM_TRUNCATED: the stream was cut after output and not recovered. UNAVAILABLE.
-    Example: {"reason": "STREAM_TRUNCATED", "metadata": {"deployment": "gpt-4o", "error": "stream_interrupted"}}
+    Example: {"reason": "STREAM_TRUNCATED", "metadata": {"deployment": "gpt-4o", "last_error": "stream_interrupted"}}
     """
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 14
     """ERROR_REASON_DEADLINE_EXCEEDED: the caller's deadline passed. DEADLINE_EXCEEDED.
@@ -205,7 +205,7 @@ Example: {"reason": "ATTEMPTS_EXHAUSTED", "metadata": {"attempts": "3", "last_er
 """
 ERROR_REASON_STREAM_TRUNCATED: ErrorReason.ValueType  # 13
 """ERROR_REASON_STREAM_TRUNCATED: the stream was cut after output and not recovered. UNAVAILABLE.
-Example: {"reason": "STREAM_TRUNCATED", "metadata": {"deployment": "gpt-4o", "error": "stream_interrupted"}}
+Example: {"reason": "STREAM_TRUNCATED", "metadata": {"deployment": "gpt-4o", "last_error": "stream_interrupted"}}
 """
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 14
 """ERROR_REASON_DEADLINE_EXCEEDED: the caller's deadline passed. DEADLINE_EXCEEDED.

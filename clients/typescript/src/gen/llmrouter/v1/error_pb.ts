@@ -211,7 +211,7 @@ export enum ErrorReason {
 
   /**
    * ERROR_REASON_STREAM_TRUNCATED: the stream was cut after output and not recovered. UNAVAILABLE.
-   * Example: {"reason": "STREAM_TRUNCATED", "metadata": {"deployment": "gpt-4o", "error": "stream_interrupted"}}
+   * Example: {"reason": "STREAM_TRUNCATED", "metadata": {"deployment": "gpt-4o", "last_error": "stream_interrupted"}}
    *
    * @generated from enum value: ERROR_REASON_STREAM_TRUNCATED = 13;
    */

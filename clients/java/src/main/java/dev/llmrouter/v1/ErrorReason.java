@@ -134,7 +134,7 @@ public enum ErrorReason
   /**
    * <pre>
    * ERROR_REASON_STREAM_TRUNCATED: the stream was cut after output and not recovered. UNAVAILABLE.
-   * Example: {"reason": "STREAM_TRUNCATED", "metadata": {"deployment": "gpt-4o", "error": "stream_interrupted"}}
+   * Example: {"reason": "STREAM_TRUNCATED", "metadata": {"deployment": "gpt-4o", "last_error": "stream_interrupted"}}
    * </pre>
    *
    * <code>ERROR_REASON_STREAM_TRUNCATED = 13;</code>
@@ -420,7 +420,7 @@ public enum ErrorReason
   /**
    * <pre>
    * ERROR_REASON_STREAM_TRUNCATED: the stream was cut after output and not recovered. UNAVAILABLE.
-   * Example: {"reason": "STREAM_TRUNCATED", "metadata": {"deployment": "gpt-4o", "error": "stream_interrupted"}}
+   * Example: {"reason": "STREAM_TRUNCATED", "metadata": {"deployment": "gpt-4o", "last_error": "stream_interrupted"}}
    * </pre>
    *
    * <code>ERROR_REASON_STREAM_TRUNCATED = 13;</code>

@@ -1,0 +1,1 @@
+"""Reading a litellm proxy's configuration as one of this router."""
