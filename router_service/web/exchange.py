@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 from typing import Any
@@ -46,8 +46,8 @@ class Exchange:
         self._has_unfit_id = REQUEST_ID_KEY in self.headers and not is_request_id(named)
         self.status: int | None = None
         """What the caller was told; `None` before."""
-        self.closes = False
-        """Whether the connection is to end with this response."""
+        self.closes: Callable[[], bool] = lambda: False
+        """Whether the connection is to end with the response that begins now."""
         self.broken = ""
         """Why the response ended early, where it did."""
         self._extensions: Mapping[str, Any] = scope.get("extensions") or {}
@@ -160,7 +160,7 @@ class Exchange:
         self.status = status
         head = [("date", formatdate(usegmt=True)), (REQUEST_ID_KEY, self.request_id), *headers]
         head.append(("x-llmrouter-request-id", self.request_id))
-        if self.closes:
+        if self.closes():
             head.append(("connection", "close"))
         sent = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in head]
         await self._send({"type": "http.response.start", "status": status, "headers": sent})
