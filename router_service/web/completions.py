@@ -86,6 +86,8 @@ class ChatCompletions:
             whole_timeout=self._whole_timeout(exchange),
         )
         wishes = {name: value for name, value in exchange.headers.items() if name.startswith(PREFIX)}
+        # A repeat may have less time left than the first call had.
+        wishes.pop(f"{PREFIX}timeout", None)
         keyed = KeyedRequest(data, wishes)
         async with exchange.watched():
             if request.stream:

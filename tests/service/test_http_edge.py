@@ -158,6 +158,19 @@ async def test_an_answer_that_was_paid_for_is_not_asked_again_when_a_drain_cuts_
     assert (reply.status, reply.error["code"], reply.headers["x-should-retry"]) == (503, "DRAINING", "false")
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_repeat_waits_for_the_first_call_no_longer_than_its_own_caller_does(stream: bool) -> None:
+    engine = ScriptedEngine(forever)
+    async with serving_http(engine) as served:
+        first = await served.connect()
+        first.ask(idempotency_key="k")
+        while not engine.calls:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0)
+        repeat = await served.ask({**ASKING, "stream": stream}, idempotency_key="k", x_llmrouter_timeout="0.05")
+    assert (repeat.status, repeat.error["code"]) == (504, "DEADLINE_EXCEEDED")
+    assert len(engine.calls) == 1
+
+
 async def test_a_stream_that_fails_before_output_is_a_plain_error_and_after_it_an_event() -> None:
     error = AttemptsFailed("It broke.", reason=Reason.STREAM_TRUNCATED)
 
