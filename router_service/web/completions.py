@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,6 +18,7 @@ from router_service.edge.deadline import planned
 from router_service.edge.deduplication import Deduplication
 from router_service.edge.ports import CallEngine
 from router_service.edge.reader import CallRecord
+from router_service.edge.unexpected import log_unexpected
 from router_service.limits.idempotency import Idempotency
 from router_service.telemetry.tracing import current_trace_id
 from router_service.web.allowances import Allowances, limit_headers
@@ -27,6 +29,8 @@ from router_service.web.receipts import account, account_headers, choice_headers
 from router_service.web.requests import PREFIX, Asked, asked
 from router_service.web.responses import JsonAnswers, KeyedRequest, encoded
 from router_service.web.stream import EVENT_STREAM, EventWriter, Opening
+
+logger = logging.getLogger("llmrouter.web")
 
 BODY_TIMEOUT = 30.0
 WRITE_TIMEOUT = 60.0
@@ -148,6 +152,8 @@ class ChatCompletions:
         """End a response that is on its way with an error event; cut it where its reader takes nothing."""
         if not exchange.begun:
             raise failed
+        if not isinstance(failed.error, RouterError):
+            log_unexpected(logger, f"Request {exchange.request_id}", failed.error)
         refused = refusal(failed, request_id=exchange.request_id)
         exchange.broken = str(refused.envelope["code"])
         if isinstance(failed.error, Cancelled):

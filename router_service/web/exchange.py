@@ -53,11 +53,15 @@ class Exchange:
         self._extensions: Mapping[str, Any] = scope.get("extensions") or {}
 
     def check(self) -> None:
-        """Raise where headers are too large, or the caller's request id is unfit."""
+        """Raise where headers are too large or contradict each other, or the caller's request id is unfit."""
         scope = self.scope
         size = len(scope["raw_path"]) + len(scope["query_string"])
         if size + sum([len(name) + len(value) for name, value in scope["headers"]]) > MAX_HEADER_BYTES:
             raise headers_too_large()
+        if "transfer-encoding" in self.headers and "content-length" in self.headers:
+            # Two readers may disagree on where such a request ends.
+            closing = (("connection", "close"),)
+            raise BadHttp(400, "A request has either content-length or transfer-encoding, not both.", headers=closing)
         if self._has_unfit_id:
             raise invalid(REQUEST_ID_KEY, "must be 1 to 128 printable ASCII characters")
 

@@ -191,6 +191,14 @@ async def test_a_stream_that_fails_before_output_is_a_plain_error_and_after_it_a
     assert b"[DONE]" not in after.body
 
 
+async def test_what_fails_unforeseen_amid_a_stream_is_in_the_log_under_its_id(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving_http(ScriptedEngine(says(TextDelta("Hel")), error=ValueError("it was SECRET"))) as served:
+        reply = await served.ask({**ASKING, "stream": True}, x_request_id="own-3")
+    assert reply.body.count(b'"code":"INTERNAL"') == 1
+    assert caplog.text.count("Request own-3 failed unexpectedly") == 1
+    assert "SECRET" not in caplog.text + reply.body.decode()
+
+
 async def test_a_stream_never_takes_back_what_it_said() -> None:
     engine = ScriptedEngine(says(TextDelta("a")))
     async with serving_http(engine) as served:

@@ -107,6 +107,17 @@ async def test_a_body_that_turns_out_to_be_no_http_is_told_so(caplog: pytest.Log
     assert caplog.records == []
 
 
+async def test_a_body_of_two_lengths_is_refused_and_its_connection_ends() -> None:
+    """What comes after it may be another request to one reader, and the rest of this one to another."""
+    async with serving_http(ScriptedEngine()) as served:
+        connection = await served.connect()
+        connection.send("POST", CHAT, b"0\r\n\r\n", transfer_encoding="chunked", **JSON)
+        reply = await connection.reply()
+        assert await connection.closed()
+    assert (reply.status, reply.error["code"]) == (400, "INVALID_REQUEST")
+    assert "transfer-encoding" in reply.error["message"]
+
+
 async def test_a_compressed_body_is_told_to_come_plain() -> None:
     async with serving_http(ScriptedEngine()) as served:
         gzip = await served.ask(content_encoding="gzip")
