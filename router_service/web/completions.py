@@ -134,8 +134,8 @@ class ChatCompletions:
         try:
             await writer.carry(self._written(call, keyed, writer))
         except asyncio.CancelledError as cancelled:
-            error, receipt = self._draining(call, cancelled)
-            await self._break_off(exchange, writer, await self._failed(call, error, writer.dispatched, receipt))
+            error, writer.receipt = self._draining(call, cancelled)
+            await self._break_off(exchange, writer, await self._failed(call, error, writer.dispatched, writer.receipt))
         except Exception as error:
             failed = await self._failed(call, error, writer.dispatched, writer.receipt)
             if not writer.begun:

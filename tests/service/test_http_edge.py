@@ -127,6 +127,7 @@ async def test_what_outlasts_the_grace_is_ended_with_a_word(stream: bool) -> Non
         if stream:
             rest = (await connection.reader.readuntil(b"\r\n0\r\n\r\n")).decode()
             assert '"code":"DRAINING"' in rest
+            assert '"cost_status":' in rest
             assert "[DONE]" not in rest
         else:
             reply = await connection.reply()
