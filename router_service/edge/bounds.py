@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from router_service.domain.call import Caller
 from router_service.domain.chat import Role
@@ -45,18 +46,20 @@ def check_tool_call_id(path: str, role: Role, tool_call_id: str, violations: Vio
     violations.identifier(field, tool_call_id, MAX_ID)
 
 
-def check_caller(caller: Caller, violations: Violations, where: str) -> None:
-    """Report what is too long or not printable of what a caller says of itself; `where` is such as "caller."."""
+def check_caller(caller: Caller, violations: Violations, place: Callable[[str], str]) -> None:
+    """Report what is too long or not printable of what a caller says of itself; `place` says of a name, such as "user",
+    which field of the request it came in.
+    """
     identifier = violations.identifier
-    identifier(f"{where}feature", caller.feature, MAX_NAME)
-    identifier(f"{where}tier", caller.tier, MAX_NAME)
-    identifier(f"{where}task_type", caller.task_type, MAX_NAME)
-    identifier(f"{where}user", caller.user, MAX_ID)
-    identifier(f"{where}conversation_id", caller.conversation_id, MAX_ID)
-    identifier(f"{where}language", caller.language, MAX_LANGUAGE)
-    identifier(f"{where}complexity", caller.complexity, MAX_NAME)
+    identifier(place("feature"), caller.feature, MAX_NAME)
+    identifier(place("tier"), caller.tier, MAX_NAME)
+    identifier(place("task_type"), caller.task_type, MAX_NAME)
+    identifier(place("user"), caller.user, MAX_ID)
+    identifier(place("conversation_id"), caller.conversation_id, MAX_ID)
+    identifier(place("language"), caller.language, MAX_LANGUAGE)
+    identifier(place("complexity"), caller.complexity, MAX_NAME)
     for key, value in caller.labels.items():
         if not key:
-            violations.add(f"{where}labels", "must not have an empty key")
-        identifier(f"{where}labels", key, MAX_LABEL_KEY)
-        identifier(f"{where}labels", value, MAX_ID)
+            violations.add(place("labels"), "must not have an empty key")
+        identifier(place("labels"), key, MAX_LABEL_KEY)
+        identifier(place("labels"), value, MAX_ID)

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, Protocol, TypeVar
 
 from router_service.domain.call import Call
+from router_service.domain.error import DeadlineExceeded
 from router_service.domain.receipt import Answer
-from router_service.limits.idempotency import Answered, Idempotency
+from router_service.limits.idempotency import Answered, Claim, Idempotency
 
 Request = TypeVar("Request", contravariant=True)  # noqa: PLC0105 - as Request it reads
 Response = TypeVar("Response")
@@ -56,15 +57,13 @@ class Deduplication(Generic[Request, Response]):
 
     async def once(self, call: Call, request: Request, make: Callable[[], Awaitable[Answer]]) -> tuple[Response, bool]:
         """The answer, and whether it is a repeated one. Raises what `make` raises; for a repeat `AlreadyExists` where
-        the answer is not kept, `IdempotencyConflict` and `InvalidRequest`.
+        the answer is not kept, `IdempotencyConflict`, `InvalidRequest`, and `DeadlineExceeded` where the first call
+        took longer than the repeat could wait.
         """
         if not call.idempotency_key:
             return self._answers.response(await make()), False
         self._permit(call)
-        left = _NO_DEADLINE if call.deadline is None else call.deadline - asyncio.get_running_loop().time()
-        claim = await self._idempotency.claim(
-            call.tenant, call.idempotency_key, self._answers.digest(request), lease=max(0.0, left) + _GRACE
-        )
+        claim = await self._claim(call, self._answers.digest(request))
         if isinstance(claim, Answered):
             return self._answers.restored(claim.stored()), True
         try:
@@ -78,6 +77,20 @@ class Deduplication(Generic[Request, Response]):
         stored, receipt = self._answers.stored(response)
         claim.finish(answer=stored, receipt=receipt, keep=max(kept, _REMEMBERED), keep_answer=kept > 0)
         return response, False
+
+    async def _claim(self, call: Call, digest: bytes) -> Claim | Answered:
+        left = _NO_DEADLINE if call.deadline is None else call.deadline - asyncio.get_running_loop().time()
+        try:
+            # The first call's deadline may be later than this one's.
+            async with asyncio.timeout_at(call.deadline):
+                return await self._idempotency.claim(
+                    call.tenant, call.idempotency_key, digest, lease=max(0.0, left) + _GRACE
+                )
+        except TimeoutError as error:
+            raise DeadlineExceeded(
+                "The caller's deadline passed while its idempotency key was waited for: an earlier call under it may "
+                "still be running. Ask again with the same key."
+            ) from error
 
 
 def _kept(answer: Answer) -> float:

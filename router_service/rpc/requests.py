@@ -71,7 +71,7 @@ def _caller(wire: call_pb2.Caller, violations: Violations) -> Caller:
         complexity=wire.complexity,
         labels=dict(labels) if violations.at_most("caller.labels", len(labels), MAX_LABELS) else {},
     )
-    check_caller(caller, violations, "caller.")
+    check_caller(caller, violations, "caller.{}".format)
     return caller
 
 

@@ -108,7 +108,7 @@ class Api:
         return _Endpoint(lambda exchange: self._answer(exchange, serve))
 
     async def _answer(self, exchange: Exchange, serve: Serve) -> None:
-        exchange.closes = self._readiness.draining
+        exchange.closes = lambda: self._readiness.draining
         try:
             exchange.check()
             await serve(exchange)

@@ -162,8 +162,9 @@ def _parts(path: str, role: Role, message: MessageBody, violations: Violations) 
     if content is None:
         return (TextPart(message.refusal),) if message.refusal else ()
     if isinstance(content, str):
-        # An assistant's empty text beside its tool calls is no text.
-        return () if not content and role is Role.ASSISTANT else (TextPart(content),)
+        # Beside tool calls or thoughts an empty text is none. Alone it is what a model said, and is sent back as such.
+        is_none = not content and bool(message.tool_calls or message.reasoning_content)
+        return () if is_none and role is Role.ASSISTANT else (TextPart(content),)
     if not violations.at_most(f"{path}.content", len(content), MAX_PARTS):
         return ()
     return tuple([_part(f"{path}.content[{at}]", part, violations) for at, part in enumerate(content)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,7 +11,6 @@ from typing import Any
 
 from router_service.domain.call import Call
 from router_service.domain.error import Cancelled, Draining, PermissionDenied, RouterError
-from router_service.domain.event import AttemptStarted
 from router_service.domain.identity import Identity, IdentityKind
 from router_service.domain.receipt import Receipt
 from router_service.edge.admission import ended_by_draining
@@ -18,21 +18,25 @@ from router_service.edge.deadline import planned
 from router_service.edge.deduplication import Deduplication
 from router_service.edge.ports import CallEngine
 from router_service.edge.reader import CallRecord
+from router_service.edge.unexpected import log_unexpected
 from router_service.limits.idempotency import Idempotency
 from router_service.telemetry.tracing import current_trace_id
 from router_service.web.allowances import Allowances, limit_headers
 from router_service.web.errors import BadHttp, FailedCall, refusal
 from router_service.web.exchange import Exchange
 from router_service.web.names import Names
-from router_service.web.receipts import account, account_headers, header_text
+from router_service.web.receipts import account, account_headers, choice_headers
 from router_service.web.requests import PREFIX, Asked, asked
 from router_service.web.responses import JsonAnswers, KeyedRequest, encoded
-from router_service.web.stream import EVENT_STREAM, EventWriter
+from router_service.web.stream import EVENT_STREAM, EventWriter, Opening
+
+logger = logging.getLogger("llmrouter.web")
 
 BODY_TIMEOUT = 30.0
 WRITE_TIMEOUT = 60.0
 # In which the unmodified clients say how long they wait for a whole answer, in seconds.
 _CLIENT_TIMEOUTS = ("x-stainless-read-timeout", "x-stainless-timeout")
+_REPEATED = ("x-llmrouter-repeated", "true")
 
 
 class ChatCompletions:
@@ -72,6 +76,8 @@ class ChatCompletions:
         if exchange.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             # Also what makes a browser ask first whether it may send the request, which nobody allows.
             raise BadHttp(415, "The body must be JSON: send it with content-type: application/json.")
+        if exchange.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+            raise BadHttp(415, "The body must not be compressed: send it without content-encoding.")
         data = await exchange.body(most=self._max_body, timeout=self._body_timeout)
         request = asked(
             data,
@@ -84,6 +90,8 @@ class ChatCompletions:
             whole_timeout=self._whole_timeout(exchange),
         )
         wishes = {name: value for name, value in exchange.headers.items() if name.startswith(PREFIX)}
+        # A repeat may have less time left than the first call had.
+        wishes.pop(f"{PREFIX}timeout", None)
         keyed = KeyedRequest(data, wishes)
         async with exchange.watched():
             if request.stream:
@@ -97,21 +105,22 @@ class ChatCompletions:
             response, is_repeated = await self._deduplication.once(
                 call, keyed, lambda: self._engine.complete(call, record)
             )
+            headers = await self._answered_headers(call, response["llmrouter"], is_repeated=is_repeated)
         except asyncio.CancelledError as cancelled:
             error, receipt = self._draining(call, cancelled)
             raise await self._failed(call, error, record.dispatched, receipt) from None
         except Exception as error:
             raise await self._failed(call, error, record.dispatched, record.receipt) from error
-        headers = await self._answered_headers(call, response["llmrouter"], is_repeated=is_repeated)
         await exchange.respond(200, encoded(response), headers)
 
     async def _stream(self, exchange: Exchange, request: Asked, keyed: KeyedRequest) -> None:
         call = request.call
 
-        async def begin(started: AttemptStarted | None) -> None:
-            headers = await self._headers(call, "" if started is None else started.deployment.model)
-            if started is not None:
-                headers.append(("x-llmrouter-deployment", header_text(started.deployment.id)))
+        async def begin(opening: Opening) -> None:
+            headers = await self._headers(call, opening.model)
+            headers += choice_headers(opening.policy, opening.deployment)
+            if opening.repeated:
+                headers.append(_REPEATED)
             await exchange.begin(headers, kind=EVENT_STREAM)
 
         writer = EventWriter(
@@ -125,8 +134,8 @@ class ChatCompletions:
         try:
             await writer.carry(self._written(call, keyed, writer))
         except asyncio.CancelledError as cancelled:
-            error, receipt = self._draining(call, cancelled)
-            await self._break_off(exchange, writer, await self._failed(call, error, writer.dispatched, receipt))
+            error, writer.receipt = self._draining(call, cancelled)
+            await self._break_off(exchange, writer, await self._failed(call, error, writer.dispatched, writer.receipt))
         except Exception as error:
             failed = await self._failed(call, error, writer.dispatched, writer.receipt)
             if not writer.begun:
@@ -143,6 +152,8 @@ class ChatCompletions:
         """End a response that is on its way with an error event; cut it where its reader takes nothing."""
         if not exchange.begun:
             raise failed
+        if not isinstance(failed.error, RouterError):
+            log_unexpected(logger, f"Request {exchange.request_id}", failed.error)
         refused = refusal(failed, request_id=exchange.request_id)
         exchange.broken = str(refused.envelope["code"])
         if isinstance(failed.error, Cancelled):
@@ -174,7 +185,7 @@ class ChatCompletions:
         headers = await self._headers(call, told["model"] or "")
         headers += account_headers(told)
         if is_repeated:
-            headers.append(("x-llmrouter-repeated", "true"))
+            headers.append(_REPEATED)
         return headers
 
     async def _headers(self, call: Call, model: str) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 from typing import Any
@@ -46,18 +46,22 @@ class Exchange:
         self._has_unfit_id = REQUEST_ID_KEY in self.headers and not is_request_id(named)
         self.status: int | None = None
         """What the caller was told; `None` before."""
-        self.closes = False
-        """Whether the connection is to end with this response."""
+        self.closes: Callable[[], bool] = lambda: False
+        """Whether the connection is to end with the response that begins now."""
         self.broken = ""
         """Why the response ended early, where it did."""
         self._extensions: Mapping[str, Any] = scope.get("extensions") or {}
 
     def check(self) -> None:
-        """Raise where headers are too large, or the caller's request id is unfit."""
+        """Raise where headers are too large or contradict each other, or the caller's request id is unfit."""
         scope = self.scope
         size = len(scope["raw_path"]) + len(scope["query_string"])
         if size + sum([len(name) + len(value) for name, value in scope["headers"]]) > MAX_HEADER_BYTES:
             raise headers_too_large()
+        if "transfer-encoding" in self.headers and "content-length" in self.headers:
+            # Two readers may disagree on where such a request ends.
+            closing = (("connection", "close"),)
+            raise BadHttp(400, "A request has either content-length or transfer-encoding, not both.", headers=closing)
         if self._has_unfit_id:
             raise invalid(REQUEST_ID_KEY, "must be 1 to 128 printable ASCII characters")
 
@@ -160,7 +164,7 @@ class Exchange:
         self.status = status
         head = [("date", formatdate(usegmt=True)), (REQUEST_ID_KEY, self.request_id), *headers]
         head.append(("x-llmrouter-request-id", self.request_id))
-        if self.closes:
+        if self.closes():
             head.append(("connection", "close"))
         sent = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in head]
         await self._send({"type": "http.response.start", "status": status, "headers": sent})

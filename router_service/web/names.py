@@ -43,11 +43,11 @@ class Names:
         """What the name asks for. A model's comes before a deployment's, for it includes the deployment; a policy's
         own counts only for those who may use it. A name that nobody has is a model's, which the engine refuses.
         """
-        kind, colon, named = name.partition(":")
+        kind, _, named = name.partition(":")
         table = self._table()
         if name == AUTO:
             choice = Choice()
-        elif colon and kind in _KINDS:
+        elif named and kind in _KINDS:
             choice = _KINDS[kind](named)
         elif name in table.models:
             choice = Choice(model=name)

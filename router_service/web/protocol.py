@@ -48,6 +48,7 @@ class Protocol(H11Protocol):
             self._await_headers()
         else:
             self._stop_waiting()
+            self._watch_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -71,10 +72,15 @@ class Protocol(H11Protocol):
         """Refuse what is no HTTP/1.1, in the API's own form."""
         too_large = len(self.conn.trailing_data[0]) > MAX_HEADER_BYTES
         error = headers_too_large() if too_large else BadHttp(400, "The request is no valid HTTP/1.1.")
-        if self.cycle is not None and not self.cycle.response_complete:
-            # The response that is under way cannot be interrupted by another.
-            self.transport.abort()
-            return
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if cycle.response_started:
+                # The response that is under way cannot be interrupted by another.
+                self._cut()
+                return
+            # The rest of its body is no HTTP: whoever waits for that has nothing to say any more.
+            cycle.disconnected = True
+            cycle.message_event.set()
         refused = refusal(error, request_id="")
         body = encoded({"error": refused.envelope})
         head = [
@@ -99,8 +105,21 @@ class Protocol(H11Protocol):
 
     async def _extended(self, scope: Any, receive: Any, send: Any) -> None:
         """The application, told how to cut the connection and whose certificate it came with."""
-        scope["extensions"] = {ABORT: self.transport.abort, CERTIFICATE_URIS: self._certificate_uris}
+        scope["extensions"] = {ABORT: self._cut, CERTIFICATE_URIS: self._certificate_uris}
         await self._app(scope, receive, send)
+
+    def _watch_on(self) -> None:
+        """Read on where that was paused for a request that came before the last one was answered: who does not read
+        does not see either that the caller left. What comes next is kept, up to a bound."""
+        if self.conn.their_state is h11.DONE and len(self.conn.trailing_data[0]) <= MAX_HEADER_BYTES:
+            self.flow.resume_reading()
+
+    def _cut(self) -> None:
+        """End the connection now, with what is being said on it."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            # Else it would be logged that the application left its response incomplete.
+            self.cycle.disconnected = True
+        self.transport.abort()
 
     def _certificate_uris(self) -> tuple[str, ...]:
         """The URIs of the client certificate that TLS verified."""

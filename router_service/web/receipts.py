@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from router_service.domain.money import Usage
-from router_service.domain.receipt import Attempt, AttemptOutcome, Receipt
+from router_service.domain.receipt import Attempt, AttemptOutcome, AttemptReason, Receipt
 
 _NANO = 1e9
 
@@ -30,6 +30,10 @@ def account(receipt: Receipt) -> dict[str, Any]:
         "usage": usage(receipt.usage),
         "attempts": [_attempt(attempt) for attempt in receipt.attempts],
     }
+    if decision is not None and (assignment := decision.assignment) is not None:
+        told["experiment"] = assignment.experiment
+        told["arm"] = assignment.arm
+        told["arm_honoured"] = assignment.honoured
     if receipt.trace_id:
         told["trace_id"] = receipt.trace_id
     if receipt.judgements:
@@ -57,15 +61,22 @@ def usage(counted: Usage) -> dict[str, Any]:
 
 
 def account_headers(told: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """An account as headers: cost, path and deployment; also of a call that failed."""
-    headers = [("x-llmrouter-attempts", str(len(told["attempts"])))]
-    if told["attempts"]:
-        headers.append(("x-llmrouter-path", ", ".join(map(_step, told["attempts"]))))
+    """An account as headers: cost, path and deployment; also of a call that failed. What the router asked models for
+    itself is no step of the path."""
+    steps = [attempt for attempt in told["attempts"] if not AttemptReason(attempt["reason"]).is_question]
+    headers = [("x-llmrouter-attempts", str(len(steps)))]
+    if steps:
+        headers.append(("x-llmrouter-path", ", ".join(map(_step, steps))))
     if told["cost_nano_usd"] is not None:
         headers.append(("x-llmrouter-cost-usd", dollars(told["cost_nano_usd"])))
     headers.append(("x-llmrouter-cost-status", told["cost_status"]))
-    headers += [(f"x-llmrouter-{name}", header_text(told[name])) for name in ("policy", "deployment") if told[name]]
-    return headers
+    return headers + choice_headers(told["policy"], told["deployment"])
+
+
+def choice_headers(policy: str | None, deployment: str | None) -> list[tuple[str, str]]:
+    """By which policy a call was routed, and who answered it; as far as that is known."""
+    chosen = (("policy", policy), ("deployment", deployment))
+    return [(f"x-llmrouter-{name}", header_text(value)) for name, value in chosen if value]
 
 
 def dollars(nano_usd: int) -> str:

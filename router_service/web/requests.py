@@ -86,7 +86,7 @@ class _Said:
         self._headers = headers
         self._metadata = body.take("metadata", _metadata) or {}
         safety, user = body.take("safety_identifier", _text), body.take("user", _text)
-        self._user = safety or user or ""
+        self._user, self._user_field = (safety, "safety_identifier") if safety else (user or "", "user")
         self._violations = violations
 
     def text(self, name: str, *, in_metadata: bool = True) -> str:
@@ -107,7 +107,7 @@ class _Said:
         except ValueError:
             seconds = 0.0
         if not 0 < seconds < math.inf:
-            self._violations.add(self._place(name), "must be a number of seconds, over 0")
+            self._violations.add(self.place(name), "must be a number of seconds, over 0")
         return seconds
 
     def nano_usd(self, name: str) -> int | None:
@@ -120,7 +120,7 @@ class _Said:
         except InvalidOperation:
             dollars = Decimal(-1)
         if not (dollars.is_finite() and 0 <= dollars <= _MOST_USD):
-            self._violations.add(self._place(name), f"must be an amount in USD from 0 to {_MOST_USD}")
+            self._violations.add(self.place(name), f"must be an amount in USD from 0 to {_MOST_USD}")
             return None
         return int(dollars * 10**9)
 
@@ -128,12 +128,14 @@ class _Said:
         """Who asks, and what for. Metadata that the router has no other use for are labels."""
         said = {name: self.text(name) for name in _CALLER}
         said["user"] = said["user"] or self._user
-        labels = {name: _as_text(value) for name, value in self._metadata.items() if name not in _KNOWN}
+        labels = {
+            name: _as_text(value) for name, value in self._metadata.items() if name not in _KNOWN and value is not None
+        }
         labels |= self._labels()
         if not self._violations.at_most("metadata", len(labels), MAX_LABELS):
             labels = {}
         caller = Caller(**said, labels=labels)
-        check_caller(caller, self._violations, "metadata.")
+        check_caller(caller, self._violations, self.place)
         return caller
 
     def _labels(self) -> dict[str, str]:
@@ -149,9 +151,12 @@ class _Said:
             labels[unquote(name.strip())] = unquote(value.strip())
         return labels
 
-    def _place(self, name: str) -> str:
+    def place(self, name: str) -> str:
+        """Where what is said under this name was said."""
         header = PREFIX + name.replace("_", "-")
-        return header if header in self._headers else f"metadata.{name}"
+        if header in self._headers:
+            return header
+        return self._user_field if name == "user" and not self._metadata.get(name) else f"metadata.{name}"
 
 
 def _wishes(body: Body, said: _Said, names: Names, identity: Identity, violations: Violations) -> Wishes:
@@ -161,12 +166,12 @@ def _wishes(body: Body, said: _Said, names: Names, identity: Identity, violation
     violations.identifier("model", model, MAX_NAME)
     choice = names.resolve(model, identity)
     policy = said.text("policy")
-    violations.identifier("metadata.policy", policy, MAX_NAME)
+    violations.identifier(said.place("policy"), policy, MAX_NAME)
     if policy and choice.policy and policy != choice.policy:
         violations.add("model", "names another policy than the header or metadata does")
     cache = said.text("cache")
     if cache not in ("", "bypass"):
-        violations.add("metadata.cache", "must be bypass")
+        violations.add(said.place("cache"), "must be bypass")
     return Wishes(
         policy=policy or choice.policy,
         model=choice.model,

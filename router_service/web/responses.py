@@ -12,6 +12,7 @@ import msgspec
 
 from router_service.domain.chat import Message, TextPart
 from router_service.domain.receipt import Answer, Receipt
+from router_service.web.errors import invalid
 from router_service.web.logprobs import logprobs_body
 from router_service.web.receipts import account, answer_usage
 
@@ -91,8 +92,13 @@ class JsonAnswers:
     """Answers as `chat.completion` objects, kept for callers' repeats."""
 
     def digest(self, request: KeyedRequest) -> bytes:
-        """What makes the request what it is: its body, but for how it is answered, and what its headers wish."""
-        body = _completions.decode(request.body)
+        """What makes the request what it is: its body, but for how it is answered, and what its headers wish. Raises
+        `InvalidRequest`."""
+        try:
+            body = _completions.decode(request.body)
+        except msgspec.ValidationError as error:
+            # Well-formed JSON it is: only a number of thousands of digits, or beyond all floats, is refused here.
+            raise invalid("body", "holds a number that is out of range") from error
         for name in ("stream", "stream_options"):
             body.pop(name, None)
         whole = ["web", body, dict(request.wishes)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from router_service.domain.event import (
     AttemptStarted,
+    Decided,
     Delta,
     Deltas,
     Event,
@@ -28,7 +29,18 @@ Result = TypeVar("Result")
 DONE = b"data: [DONE]\n\n"
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 
-Begin = Callable[[AttemptStarted | None], Awaitable[None]]
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What is known when a stream begins: who speaks, by which policy, and whether it said this to an earlier call."""
+
+    model: str
+    deployment: str | None
+    policy: str | None
+    repeated: bool = False
+
+
+Begin = Callable[[Opening], Awaitable[None]]
 Write = Callable[[bytes], Awaitable[None]]
 
 
@@ -100,8 +112,6 @@ class EventWriter:
         self.receipt: Receipt | None = None
         self.begun = False
         """Whether the caller has got anything."""
-        self.interrupted = False
-        """Whether a write was given up, so that nothing more can follow."""
         self._begin = begin
         self._write = write
         self._request_id = request_id
@@ -109,6 +119,7 @@ class EventWriter:
         self._include_usage = include_usage
         self._patience = Patience(write_timeout)
         self._writes = 0
+        self._policy = ""
         self._started: dict[int, AttemptStarted] = {}
         self._chunks: Chunks | None = None
 
@@ -125,12 +136,14 @@ class EventWriter:
         elif isinstance(event, AttemptStarted):
             self.dispatched = True
             self._started[event.number] = event
+        elif isinstance(event, Decided):
+            self._policy = event.decision.policy.name
         elif isinstance(event, Finished):
             self.receipt = event.receipt
 
     async def finish(self, response: Mapping[str, Any], *, repeated: bool) -> None:
         """End the stream with what the whole answer says beside its text. A repeated one is told from the start."""
-        choice, said = response["choices"][0], b""
+        choice, told, said = response["choices"][0], response["llmrouter"], b""
         if self._chunks is None:
             self._chunks = Chunks(
                 response["id"].removeprefix("chatcmpl-"),
@@ -138,14 +151,13 @@ class EventWriter:
                 model=response["model"],
                 include_usage=self._include_usage,
             )
-            await self._begin(None)
+            await self._begin(Opening(response["model"], told["deployment"], told["policy"], repeated))
             self.begun = True
             said = self._chunks.first()
             if repeated:
                 said += b"".join(map(self._chunks.delta, _deltas(choice["message"])))
                 if choice["logprobs"] is not None:
                     said += self._chunks.logprobs(choice["logprobs"])
-        told = response["llmrouter"]
         if opaque := choice["message"].get("llmrouter_opaque"):
             told = {**told, "opaque": opaque}
         await self._send(said + self._chunks.end(choice["finish_reason"], response["usage"], told))
@@ -158,22 +170,18 @@ class EventWriter:
         await self._send(b"data: " + encoded(event) + b"\n\n")
 
     async def _opened(self, started: AttemptStarted | None) -> tuple[Chunks, bytes]:
-        model = "" if started is None else started.deployment.model
+        model, deployment = ("", "") if started is None else (started.deployment.model, started.deployment.id)
         self._chunks = chunks = Chunks(
             self._request_id, created=self._created, model=model, include_usage=self._include_usage
         )
-        await self._begin(started)
+        await self._begin(Opening(model, deployment, self._policy))
         self.begun = True
         return chunks, chunks.first()
 
     async def _send(self, data: bytes) -> None:
         self._writes += 1
         self._patience.waiting = self._writes
-        try:
-            await self._write(data)
-        except asyncio.CancelledError:
-            self.interrupted = True
-            raise
+        await self._write(data)
         self._patience.waiting = 0
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import openai
 import pytest
-from openai.types.chat import ChatCompletionMessageParam
+from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessageParam
 from pydantic import BaseModel
 
 from tests.sdk.sdk_router import KEY, NARROW_KEY, Sdk, sdk
@@ -92,6 +92,9 @@ async def test_a_stream_tells_its_usage_and_cost_in_the_last_chunk(live: Sdk) ->
 async def test_a_stream_without_usage_has_no_chunk_without_choices(live: Sdk) -> None:
     stream = await live.client().chat.completions.create(model="auto", messages=PROMPT, stream=True)
     chunks = [chunk async for chunk in stream]
+    told = stream.response.headers
+    assert (told["x-llmrouter-deployment"], told["x-llmrouter-policy"]) == ("gpt-4o", "default")
+    assert "x-llmrouter-repeated" not in told
     assert all(chunk.choices and chunk.usage is None for chunk in chunks)
     assert chunks[-1].model_extra["llmrouter"]["deployment"] == "gpt-4o"  # type: ignore[index]
 
@@ -410,9 +413,11 @@ async def test_a_repeat_under_a_key_gets_the_first_answer(live: Sdk) -> None:
     again = await client.chat.completions.with_raw_response.create(model="auto", messages=PROMPT, **under_key)
     stream = await client.chat.completions.create(model="auto", messages=PROMPT, stream=True, **under_key)
     text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
+    repeated = stream.response.headers
 
     assert again.parse() == first
-    assert again.headers["x-llmrouter-repeated"] == "true"
+    assert again.headers["x-llmrouter-repeated"] == repeated["x-llmrouter-repeated"] == "true"
+    assert (repeated["x-llmrouter-deployment"], repeated["x-llmrouter-policy"]) == ("gpt-4o", "default")
     assert text == first.choices[0].message.content
     assert len(live.asked) == 1
     with pytest.raises(openai.BadRequestError):
@@ -464,3 +469,45 @@ async def test_log_probabilities_come_with_the_text(live: Sdk, streamed: bool) -
     assert all(token.logprob <= 0 and len(token.top_logprobs) == 2 for token in choice.logprobs.content)
     plain = await completions.create(model="auto", messages=PROMPT)
     assert plain.choices[0].logprobs is None
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("asking", ["plain", "tools", "cut short", "likely"])
+async def test_what_is_sent_has_exactly_the_sdks_types(live: Sdk, asking: str, streamed: bool) -> None:
+    """The SDK takes whatever comes; its models, asked to be strict, do not."""
+    more: dict[str, Any] = {
+        "plain": {},
+        "tools": {"tools": [WEATHER, CLOCK]},
+        "cut short": {"max_completion_tokens": 2},
+        "likely": {"logprobs": True, "top_logprobs": 1},
+    }[asking]
+    completions = live.client().chat.completions.with_raw_response
+    if streamed:
+        more = {**more, "stream": True, "stream_options": {"include_usage": True}}
+    for headers in ({}, {"Idempotency-Key": "k"}, {"Idempotency-Key": "k"}):
+        sent = await completions.create(model="auto", messages=PROMPT, extra_headers=headers, **more)
+        said = await sent.http_response.aread()
+        if not streamed:
+            ChatCompletion.model_validate_json(said, strict=True)
+            continue
+        *events, done, rest = said.decode().split("\n\n")
+        assert (done, rest) == ("data: [DONE]", "")
+        chunks = [
+            ChatCompletionChunk.model_validate_json(event.removeprefix("data: "), strict=True) for event in events
+        ]
+        assert [index for index, chunk in enumerate(chunks) if chunk.choices and chunk.choices[0].delta.role] == [0]
+
+
+async def test_an_experiments_arm_is_told_and_questions_of_the_router_are_no_steps(tmp_path: Path) -> None:
+    policy = {
+        "classifier": {"use": "llm", "llm": {"use": "deepseek-chat", "timeout": "20s"}},
+        "experiments": {"try": {"arms": {"one": {"weight": 1, "use": "gpt-4o"}, "none": {"weight": 0}}}},
+        "rules": [{"use": ["gpt-4o"]}],
+    }
+    async with sdk(tmp_path, policies={"default": policy}) as live:
+        asking: Any = {"model": "auto", "messages": PROMPT, "user": "u-1"}
+        answered = await live.client().chat.completions.with_raw_response.create(**asking)
+    told = answered.parse().model_extra["llmrouter"]  # type: ignore[index]
+    assert (told["experiment"], told["arm"], told["arm_honoured"]) == ("try", "one", True)
+    assert [attempt["reason"] for attempt in told["attempts"]] == ["classifier", "primary"]
+    assert (answered.headers["x-llmrouter-path"], answered.headers["x-llmrouter-attempts"]) == ("gpt-4o=ok", "1")

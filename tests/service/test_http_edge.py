@@ -15,7 +15,7 @@ import yaml
 from cryptography import x509
 from http_edge import ASKING, serving_http
 from running_router import ADMIN_KEY, CONFIGURATION, EVERYTHING, Running, configured, running, with_keys
-from scripted_engine import FAILURE, ScriptedEngine, forever, says, started
+from scripted_engine import FAILURE, ScriptedEngine, forever, says, started, within
 from test_authentication import Authority
 
 from llmrouter.v1 import router_service_pb2
@@ -24,6 +24,7 @@ from router_service.config.configuration import HttpSettings, ServerSettings
 from router_service.domain.call import Call
 from router_service.domain.error import AttemptsFailed, Reason
 from router_service.domain.event import Emit, TextDelta
+from router_service.domain.limit import MeterState, Subject
 from router_service.edge.address import CannotServe
 from router_service.telemetry import semconv
 
@@ -106,7 +107,7 @@ async def test_draining_is_told_and_awaited(caplog: pytest.LogCaptureFixture) ->
     assert (ready.status, json.loads(ready.body)) == (503, {"status": "draining"})
     assert (refused.status, refused.error["code"], refused.headers["connection"]) == (503, "DRAINING", "close")
     assert "x-should-retry" not in refused.headers
-    assert answered.status == 200
+    assert (answered.status, answered.headers["connection"]) == (200, "close")
     assert caplog.records == []
 
 
@@ -126,11 +127,49 @@ async def test_what_outlasts_the_grace_is_ended_with_a_word(stream: bool) -> Non
         if stream:
             rest = (await connection.reader.readuntil(b"\r\n0\r\n\r\n")).decode()
             assert '"code":"DRAINING"' in rest
+            assert '"cost_status":' in rest
             assert "[DONE]" not in rest
         else:
             reply = await connection.reply()
             assert (reply.status, reply.error["code"]) == (503, "DRAINING")
             assert reply.headers["x-should-retry"] == "false"
+
+
+async def test_an_answer_that_was_paid_for_is_not_asked_again_when_a_drain_cuts_it_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Between the answer and its headers the counters of limits are asked, which may be far away."""
+    looking, looks = asyncio.Event(), 0
+
+    async def slow(subject: Subject, model: str) -> list[MeterState]:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            looking.set()
+            await asyncio.Event().wait()
+        return []
+
+    async with serving_http(ScriptedEngine(says(TextDelta("Hello.")))) as served:
+        monkeypatch.setattr(served.completions._allowances, "allowances", slow, raising=False)
+        connection = await served.connect()
+        connection.ask()
+        await within(5, looking)
+        served.admission.end()
+        reply = await connection.reply()
+    assert (reply.status, reply.error["code"], reply.headers["x-should-retry"]) == (503, "DRAINING", "false")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_repeat_waits_for_the_first_call_no_longer_than_its_own_caller_does(stream: bool) -> None:
+    engine = ScriptedEngine(forever)
+    async with serving_http(engine) as served:
+        first = await served.connect()
+        first.ask(idempotency_key="k")
+        while not engine.calls:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0)
+        repeat = await served.ask({**ASKING, "stream": stream}, idempotency_key="k", x_llmrouter_timeout="0.05")
+    assert (repeat.status, repeat.error["code"]) == (504, "DEADLINE_EXCEEDED")
+    assert len(engine.calls) == 1
 
 
 async def test_a_stream_that_fails_before_output_is_a_plain_error_and_after_it_an_event() -> None:
@@ -151,6 +190,14 @@ async def test_a_stream_that_fails_before_output_is_a_plain_error_and_after_it_a
     assert last["error"]["code"] == "STREAM_TRUNCATED"
     assert last["llmrouter"]["attempts"][0]["error_type"] == "503"
     assert b"[DONE]" not in after.body
+
+
+async def test_what_fails_unforeseen_amid_a_stream_is_in_the_log_under_its_id(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving_http(ScriptedEngine(says(TextDelta("Hel")), error=ValueError("it was SECRET"))) as served:
+        reply = await served.ask({**ASKING, "stream": True}, x_request_id="own-3")
+    assert reply.body.count(b'"code":"INTERNAL"') == 1
+    assert caplog.text.count("Request own-3 failed unexpectedly") == 1
+    assert "SECRET" not in caplog.text + reply.body.decode()
 
 
 async def test_a_stream_never_takes_back_what_it_said() -> None:

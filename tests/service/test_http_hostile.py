@@ -90,6 +90,54 @@ async def test_a_body_that_grows_too_long_is_refused_and_its_rest_is_thrown_away
     assert reply.status == 413
 
 
+async def test_a_body_that_turns_out_to_be_no_http_is_told_so(caplog: pytest.LogCaptureFixture) -> None:
+    engine = ScriptedEngine()
+    async with serving_http(engine) as served:
+        connection = await served.connect()
+        head = (
+            f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+        )
+        connection.writer.write(head.encode() + b"1\r\n{\r\nno size\r\n")
+        reply = await connection.reply()
+        assert await connection.closed()
+        while served.admission.in_flight:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0)
+    assert (reply.status, reply.error["code"], reply.headers["connection"]) == (400, "INVALID_REQUEST", "close")
+    assert engine.calls == []
+    assert caplog.records == []
+
+
+async def test_a_body_of_two_lengths_is_refused_and_its_connection_ends() -> None:
+    """What comes after it may be another request to one reader, and the rest of this one to another."""
+    async with serving_http(ScriptedEngine()) as served:
+        connection = await served.connect()
+        connection.send("POST", CHAT, b"0\r\n\r\n", transfer_encoding="chunked", **JSON)
+        reply = await connection.reply()
+        assert await connection.closed()
+    assert (reply.status, reply.error["code"]) == (400, "INVALID_REQUEST")
+    assert "transfer-encoding" in reply.error["message"]
+
+
+async def test_a_compressed_body_is_told_to_come_plain() -> None:
+    async with serving_http(ScriptedEngine()) as served:
+        gzip = await served.ask(content_encoding="gzip")
+        plain = await served.ask(content_encoding="identity")
+    assert (gzip.status, plain.status) == (415, 200)
+    assert "content-encoding" in gzip.error["message"]
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "1e999"])
+async def test_a_number_beyond_all_numbers_is_refused_under_a_key_too(number: str) -> None:
+    """Such a field goes on as it is; a key, however, has the whole request compared with its repeat."""
+    body = json.dumps({**ASKING, "own": 0}).replace('"own": 0', f'"own": {number}')
+    async with serving_http(ScriptedEngine()) as served:
+        connection = await served.connect()
+        connection.send("POST", CHAT, body.encode(), idempotency_key="k", **JSON)
+        reply = await connection.reply()
+    assert (reply.status, reply.error["param"]) == (400, "body")
+    assert "out of range" in reply.error["message"]
+
+
 async def test_a_body_that_does_not_arrive_is_given_up() -> None:
     async with serving_http(ScriptedEngine(), body_timeout=0.05) as served:
         connection = await served.connect()
@@ -225,7 +273,21 @@ async def test_a_caller_that_leaves_ends_its_call_and_nothing_is_logged(
     assert caplog.records == []
 
 
-async def test_a_reader_that_stops_ends_its_call_and_its_connection() -> None:
+async def test_a_caller_that_leaves_is_noticed_behind_its_next_request() -> None:
+    engine = ScriptedEngine(forever)
+    async with serving_http(engine) as served:
+        connection = await served.connect()
+        connection.ask()
+        while not engine.calls:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0)
+        connection.ask()
+        await connection.writer.drain()
+        await asyncio.sleep(0)
+        connection.writer.close()
+        await within(5, engine.cancelled)
+
+
+async def test_a_reader_that_stops_ends_its_call_and_its_connection(caplog: pytest.LogCaptureFixture) -> None:
     async def talking(call: Call, emit: Emit) -> None:
         while True:
             await emit(Deltas(attempt=1, deltas=[TextDelta("x" * 50_000)]))
@@ -239,6 +301,7 @@ async def test_a_reader_that_stops_ends_its_call_and_its_connection() -> None:
         async with asyncio.timeout(5):
             while served.server._state.connections:  # noqa: ASYNC110 - it has no event
                 await asyncio.sleep(0.001)
+    assert caplog.records == []
 
 
 async def test_an_idle_connection_is_closed() -> None:

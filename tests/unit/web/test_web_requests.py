@@ -109,6 +109,14 @@ def test_every_role_and_kind_of_message_is_kept() -> None:
     assert (tool.tool_call_id, tool.role, named.name) == ("c", Role.TOOL, "ann")
 
 
+def test_an_empty_answer_of_an_assistant_may_be_sent_back_as_it_came() -> None:
+    empty = {"role": "assistant", "content": ""}
+    calling = {**empty, "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}
+    thinking = {**empty, "reasoning_content": "hm"}
+    said = call(messages=[HI, empty, calling, thinking, HI]).chat.messages
+    assert [message.parts for message in said[1:4]] == [(TextPart(""),), (), ()]
+
+
 def test_parameters_and_formats_are_the_domains() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "number"}}}
     made = call(
@@ -236,6 +244,26 @@ def test_a_header_comes_before_metadata_and_that_before_openais_own_field() -> N
     assert call(user="u").chat.extra_json == ""
 
 
+def test_metadata_that_is_null_is_no_label() -> None:
+    assert call(metadata={"run": None, "team": "a"}).caller.labels == {"team": "a"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "field"),
+    [
+        ({"x-llmrouter-feature": "x" * 129}, {"metadata": {"feature": "chat"}}, "x-llmrouter-feature"),
+        ({"x-llmrouter-policy": "x" * 129}, {}, "x-llmrouter-policy"),
+        ({"x-llmrouter-cache": "always"}, {}, "x-llmrouter-cache"),
+        ({"x-llmrouter-user": "x" * 257}, {"user": "u"}, "x-llmrouter-user"),
+        ({}, {"metadata": {"user": "x" * 257}, "user": "u"}, "metadata.user"),
+        ({}, {"user": "x" * 257}, "user"),
+        ({}, {"user": "u", "safety_identifier": "x" * 257}, "safety_identifier"),
+    ],
+)
+def test_a_bad_field_is_named_where_it_was_given(headers: dict[str, str], body: dict[str, Any], field: str) -> None:
+    assert bad(headers, **body) == [field]
+
+
 def test_wishes_come_by_headers_or_metadata() -> None:
     made = call(
         {"x-llmrouter-max-cost-usd": "0.000000001", "x-llmrouter-policy": "cheap"},
@@ -258,6 +286,8 @@ def test_wishes_come_by_headers_or_metadata() -> None:
         ("cheap", Choice(policy="cheap")),
         ("llama3:8b", Choice(model="llama3:8b")),
         ("nothing", Choice(model="nothing")),
+        ("model:", Choice(model="model:")),
+        ("policy:", Choice(model="policy:")),
     ],
 )
 def test_a_name_is_a_models_then_a_deployments_then_a_policys(name: str, choice: Choice) -> None:
