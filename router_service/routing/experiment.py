@@ -81,9 +81,11 @@ class Enrolment:
 
 def _answered_by(arm: Arm, rule: Rule) -> Rule:
     """The rule's candidates stay behind the arm's, so that they can be fallen back on."""
+    of_arm = {one.id: one for one in arm.candidates}
     return replace(
         rule,
-        candidates=tuple({one.id: one for one in (*arm.candidates, *rule.candidates)}.values()),
+        candidates=tuple({**of_arm, **{one.id: one for one in rule.candidates}}.values()),
+        fallbacks=tuple(one for one in rule.fallbacks if one not in of_arm),
         strategy=rule.strategy if arm.strategy is None else arm.strategy,
         parameters=arm.parameters.over(rule.parameters),
         escalation=rule.escalation if arm.escalation is None else arm.escalation,

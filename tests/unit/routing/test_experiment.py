@@ -64,6 +64,15 @@ def arms_of(tested: Experiment, keys: int) -> list[str]:
     return [arm.name for arm in drawn if arm is not None]
 
 
+def test_what_is_a_fallback_of_the_rule_keeps_its_place_in_the_arm_that_names_it() -> None:
+    rules = table(
+        rule("all", [STRONG, WEAK], strategy=Strategy.ORDER, fallbacks=("weak",)),
+        others=[OTHER],
+        experiments=[ALL_TREATED],
+    )
+    assert order(decide(call(user="u1"), signals(), rules, World())) == ["weak", "other", "strong"]
+
+
 # Who falls to which arm
 
 
