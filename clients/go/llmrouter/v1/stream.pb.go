@@ -426,7 +426,8 @@ func (x *AttemptDiscarded) GetReason() string {
 	return ""
 }
 
-// Finished is the last event of every stream, successful or not.
+// Finished is the last event of a stream, successful or not. A stream that its caller left, or that a replica cut off at the
+// end of its grace, ends without one; the latter brings a summary of its receipt in its error.
 type Finished struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// message is the whole answer, so that a client may ignore deltas; unset where the call failed. Log-probabilities are

@@ -200,7 +200,9 @@ class AttemptDiscarded(message.Message):
 
 @typing.final
 class Finished(message.Message):
-    """Finished is the last event of every stream, successful or not."""
+    """Finished is the last event of a stream, successful or not. A stream that its caller left, or that a replica cut off at the
+    end of its grace, ends without one; the latter brings a summary of its receipt in its error.
+    """
 
     DESCRIPTOR: descriptor.Descriptor
 

@@ -244,7 +244,8 @@ export const AttemptDiscardedSchema: GenMessage<AttemptDiscarded> = /*@__PURE__*
   messageDesc(file_llmrouter_v1_stream, 5);
 
 /**
- * Finished is the last event of every stream, successful or not.
+ * Finished is the last event of a stream, successful or not. A stream that its caller left, or that a replica cut off at the
+ * end of its grace, ends without one; the latter brings a summary of its receipt in its error.
  *
  * @generated from message llmrouter.v1.Finished
  */

@@ -7,7 +7,8 @@ package dev.llmrouter.v1;
 
 /**
  * <pre>
- * Finished is the last event of every stream, successful or not.
+ * Finished is the last event of a stream, successful or not. A stream that its caller left, or that a replica cut off at the
+ * end of its grace, ends without one; the latter brings a summary of its receipt in its error.
  * </pre>
  *
  * Protobuf type {@code llmrouter.v1.Finished}
@@ -344,7 +345,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Finished is the last event of every stream, successful or not.
+   * Finished is the last event of a stream, successful or not. A stream that its caller left, or that a replica cut off at the
+   * end of its grace, ends without one; the latter brings a summary of its receipt in its error.
    * </pre>
    *
    * Protobuf type {@code llmrouter.v1.Finished}
