@@ -163,7 +163,9 @@ def explained(error: RouterError, address: str, *, tls: bool) -> Iterator[str]:
     if sizes:
         yield f"The prompt is too large: the request has {sizes[1]} bytes, and at most {sizes[2]} can be sent."
         return
-    yield f"{error.code.name}{error.reason and f' {error.reason}'}: {error.message}"
+    # UNAUTHENTICATED is both a status and a reason.
+    names = dict.fromkeys(filter(None, (error.code.name, error.reason)))
+    yield f"{' '.join(names)}: {error.message}"
     if error.retry_after is not None:
         yield f"Try again in {error.retry_after:.1f} s."
     if error.reason or error.code is not grpc.StatusCode.UNAVAILABLE:
