@@ -52,6 +52,11 @@ export class RouterError extends Error {
     this.receiptSummary = details.map((any) => anyUnpack(any, ReceiptSummarySchema)).find((one) => one !== undefined);
     this.requestId = requestId;
   }
+
+  /** What a log needs: the reason, else the code, the message, and the request id. */
+  override toString(): string {
+    return `${this.name}: ${this.reason || this.code}: ${this.message} (request ${this.requestId})`;
+  }
 }
 
 /** The status's details; none where a proxy in between sent what is no status. */

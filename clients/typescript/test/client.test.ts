@@ -254,6 +254,7 @@ test("a status without details, or with unreadable ones, is an error all the sam
   );
   const plain = await failure(router.complete("Hello"));
   assert.deepEqual([plain.code, plain.message, plain.reason, plain.retryDelayMs], ["NOT_FOUND", "gone", "", undefined]);
+  assert.equal(String(plain), `RouterError: NOT_FOUND: gone (request ${plain.requestId})`);
   const turn = { role: "user", content: "Hello" } as const;
   const broken = await failure(router.complete([turn, turn]));
   assert.deepEqual([broken.code, broken.message, broken.violations], ["INTERNAL", "a proxy", []]);
