@@ -18,7 +18,8 @@ public class Stream {
       }
       System.out.println();
       for (Attempt attempt : stream.answer().orElseThrow().receipt().getAttemptsList()) {
-        System.out.printf("attempt %d: %s %s%n", attempt.getNumber(), attempt.getDeployment(), attempt.getErrorType());
+        String outcome = attempt.getErrorType().isEmpty() ? "ok" : attempt.getErrorType();
+        System.out.printf("attempt %d: %s %s%n", attempt.getNumber(), attempt.getDeployment(), outcome);
       }
     }
   }

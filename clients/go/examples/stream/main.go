@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log"
@@ -29,6 +30,6 @@ func main() {
 	}
 	fmt.Println()
 	for _, attempt := range stream.Answer().Receipt.GetAttempts() {
-		fmt.Printf("attempt %d: %s %s\n", attempt.GetNumber(), attempt.GetDeployment(), attempt.GetErrorType())
+		fmt.Printf("attempt %d: %s %s\n", attempt.GetNumber(), attempt.GetDeployment(), cmp.Or(attempt.GetErrorType(), "ok"))
 	}
 }
