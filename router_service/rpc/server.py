@@ -118,7 +118,7 @@ class GrpcServer:
         except RuntimeError as error:
             raise CannotServe(
                 f"Cannot listen on {settings.address}: most likely another program does already. "
-                "Stop it, or serve on another port."
+                "Stop it, or serve on another port (`server.address`, --address)."
             ) from error
         await self._server.start()
         self._health.set_serving(True)

@@ -85,7 +85,7 @@ def _held(family: int, name: str, number: int, address: str) -> socket.socket | 
     if failure.errno in _ABSENT:
         return None
     if failure.errno == errno.EADDRINUSE:
-        why = "another program does already. Stop it, or serve on another port."
+        why = "another program does already. Stop it, or serve on another port (`server.address`, --address)."
     else:
         why = f"{failure.strerror}."
     raise PortTaken(f"Cannot listen on {address}: {why}")
