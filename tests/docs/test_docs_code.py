@@ -23,6 +23,7 @@ import typer
 import yaml
 from doc_blocks import PAGES, ROOT, Block, Command, blocks, blocks_of, commands, commands_of
 from go_blocks import compile_all
+from google.protobuf import descriptor_pool, json_format, message_factory
 from typer.testing import CliRunner
 
 import llmrouter
@@ -258,6 +259,17 @@ def _served() -> dict[str, Any]:
         ledger={"folder": "ledger"},
         **with_keys(),
     )
+
+
+SENT = [one for one in COMMANDS if one.words[0] == "grpcurl" and "-d" in one.words]
+
+
+@pytest.mark.parametrize("command", SENT, ids=str)
+def test_what_grpcurl_sends_is_the_request_of_its_rpc(command: Command) -> None:
+    service, rpc = command.words[-1].split("/")
+    method = descriptor_pool.Default().FindServiceByName(service).methods_by_name[rpc]
+    request = message_factory.GetMessageClass(method.input_type)()
+    json_format.Parse(command.words[command.words.index("-d") + 1], request)
 
 
 # Python
