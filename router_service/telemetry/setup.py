@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
@@ -42,7 +43,6 @@ from router_service.domain.limit import LimitCounts
 from router_service.domain.receipt import ShadowCounts
 from router_service.telemetry import otlp, semconv
 from router_service.telemetry.export import BatchSink, DirectSink, Rarely
-from router_service.telemetry.exposition import Exposed
 from router_service.telemetry.histogram import prefers_deltas, show_histograms
 from router_service.telemetry.loop_lag import LoopLag
 from router_service.telemetry.metrics import Metrics
@@ -50,6 +50,9 @@ from router_service.telemetry.observer import AuditObserver, CallObserver, Failu
 from router_service.telemetry.sampling import TailSampler
 from router_service.telemetry.shadow import ShadowObserver
 from router_service.telemetry.tracing import Tracing
+
+if TYPE_CHECKING:
+    from router_service.telemetry.exposition import Exposed
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +88,7 @@ class Telemetry:
         self._otlp_exporters: list[otlp.SpanExporter | OTLPMetricExporter] = []
         self._sampler = TailSampler(self._hand_on, ratio=settings.sample_ratio, slow_seconds=settings.slow_seconds)
         resource = _resource(settings.service_name, version)
-        self._exposed = Exposed() if exposes_metrics else None
+        self._exposed = _exposed() if exposes_metrics else None
         self._meter_provider = self._metering(resource, metric_reader)
         self._metrics = self._make_metrics(features)
         if span_exporter is not None:
@@ -300,6 +303,12 @@ def _resource(service_name: str, version: str) -> Resource:
     for given in OTELResourceDetector().detect().attributes:  # OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES
         attributes.pop(given, None)
     return Resource.create(attributes)
+
+
+def _exposed() -> Exposed:
+    from router_service.telemetry.exposition import Exposed  # noqa: PLC0415 - nobody else waits for Prometheus
+
+    return Exposed()
 
 
 def _endpoint(settings: TelemetrySettings, variable: str) -> str | None:
