@@ -245,10 +245,13 @@ class Engine:
             return signals
         return await labeller.asked(signals, self._ask(run, runtime, policy))
 
+    def _attempts(self, runtime: Runtime) -> Attempts:
+        return Attempts(runtime.providers, self.health, runtime.tracing_providers)
+
     def _ask(self, run: CallRun, runtime: Runtime, policy: Policy) -> Ask:
         return Ask(
             run,
-            Attempts(runtime.providers, self.health, runtime.tracing_providers),
+            self._attempts(runtime),
             policy,
             health=self.health,
             budgets=self._retry_budgets,
@@ -261,7 +264,7 @@ class Engine:
         policy = run.decision.policy
         chain = Chain(
             run,
-            Attempts(runtime.providers, self.health, runtime.tracing_providers),
+            self._attempts(runtime),
             health=self.health,
             retries=RetryPlan(policy.retries, time_left=run.time_left, random=self._random, sleep=self._sleep),
             budgets=self._retry_budgets,
@@ -299,7 +302,6 @@ class Engine:
         """Send an answered call to the models that its policy compares. Callers that name a model chose it."""
         decision = run.decision
         if decision is not None and decision.rule is not None and decision.policy.shadows:
-            attempts = Attempts(runtime.providers, self.health, runtime.tracing_providers)
             self.shadows.follow(
                 Parent(
                     call=run.call,
@@ -307,7 +309,7 @@ class Engine:
                     decision=decision,
                     answer=answer,
                     table=runtime.table,
-                    attempts=attempts,
+                    attempts=self._attempts(runtime),
                 )
             )
 
