@@ -16,6 +16,7 @@ import msgspec
 
 from router_service.domain.feedback import FeedbackSource, Thumbs
 from router_service.lab.outcomes import Outcome, read_lines
+from router_service.ledger.records import microseconds
 from router_service.storage.database import Database, Row
 
 _PAGE = 2_000
@@ -102,7 +103,7 @@ async def recorded_feedback(database: Database, choice: Choice, prompts: Mapping
     Raises `StorageError`.
     """
     calls: dict[str, _JudgedCall] = {}
-    since_us, until_us = round(choice.since * 1_000_000), round(choice.until * 1_000_000)
+    since_us, until_us = microseconds(choice.since), microseconds(choice.until)
     at = ("", "", "")
     while rows := await database.fetch(_JUDGED, since_us, until_us, *at, _PAGE):
         for row in rows:

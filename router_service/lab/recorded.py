@@ -10,6 +10,7 @@ import msgspec
 from router_service.domain.deployment import Capability
 from router_service.domain.money import Usage
 from router_service.lab.replay import PastCall
+from router_service.ledger.records import microseconds
 from router_service.storage.database import Database, Row
 
 _PAGE = 2_000
@@ -55,15 +56,15 @@ async def recorded_calls(database: Database, since: float, until: float) -> Asyn
 
     Raises `StorageError`.
     """
-    at, key = round(since * 1_000_000), ""
-    while rows := await database.fetch(_SQL, at, key, round(until * 1_000_000), _PAGE):
+    at, key = microseconds(since), ""
+    while rows := await database.fetch(_SQL, at, key, microseconds(until), _PAGE):
         yield list(_past(rows))
         key, at = rows[-1][0], rows[-1][1]
 
 
 async def unanswered(database: Database, since: float, until: float) -> Unanswered:
     """What cannot be decided again. Raises `StorageError`."""
-    [(calls, spent)] = await database.fetch(_UNANSWERED, round(since * 1_000_000), round(until * 1_000_000))
+    [(calls, spent)] = await database.fetch(_UNANSWERED, microseconds(since), microseconds(until))
     return Unanswered(calls, spent)
 
 

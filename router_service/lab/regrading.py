@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 
+from router_service.domain.chance import chance
 from router_service.domain.chat import Message, Role, TextPart
 from router_service.lab.asking import RouterGone
 from router_service.lab.judge import AskedJudge
@@ -12,7 +13,6 @@ from router_service.lab.observed import Observed
 from router_service.lab.paying import Paying
 from router_service.lab.reached import Reached
 from router_service.ledger.comparison import Words
-from router_service.ledger.texts import share_of
 
 # So many in a row without a grade: more of them show nothing.
 _MOST_LOST = 12
@@ -99,7 +99,7 @@ def _groups(calls: Sequence[Observed], *, paired: bool) -> list[list[Observed]]:
         if (graded := [call for call in group if call.can_be_graded])
         and (not paired or all(call.can_be_graded or call.error for call in group))
     ]
-    return sorted(groups, key=lambda group: share_of(group[0].prompt_id))
+    return sorted(groups, key=lambda group: chance(group[0].prompt_id))
 
 
 def gradable(calls: Sequence[Observed], *, paired: bool) -> list[Observed]:

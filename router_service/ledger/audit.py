@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from router_service.ledger.records import microseconds
 from router_service.storage.database import Row, Session
 
 _COLUMNS = "entry_id, at_us, actor, action, subject, before_fingerprint, after_fingerprint, detail"
@@ -41,7 +42,7 @@ class AuditLog:
             f"INSERT INTO audit_log ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) "  # noqa: S608 - a constant
             "ON CONFLICT (entry_id) DO NOTHING",
             entry.entry_id,
-            round(entry.at * 1_000_000),
+            microseconds(entry.at),
             entry.actor,
             entry.action,
             entry.subject,
@@ -55,8 +56,8 @@ class AuditLog:
         rows = await self._database.fetch(
             f"SELECT {_COLUMNS} FROM audit_log WHERE at_us >= $1 AND at_us < $2 "  # noqa: S608 - a constant
             "ORDER BY at_us, entry_id LIMIT $3 OFFSET $4",
-            round(since * 1_000_000),
-            round(until * 1_000_000),
+            microseconds(since),
+            microseconds(until),
             count,
             start,
         )
@@ -70,8 +71,8 @@ class AuditLog:
         rows = await self._database.fetch(
             f"SELECT {_COLUMNS} FROM audit_log WHERE at_us >= $1 AND (at_us < $2 OR at_us = $2 AND entry_id < $3) "  # noqa: S608 - a constant
             "ORDER BY at_us DESC, entry_id DESC LIMIT $4",
-            round(since * 1_000_000),
-            round((until if after is None else after.at) * 1_000_000),
+            microseconds(since),
+            microseconds(until if after is None else after.at),
             "" if after is None else after.entry_id,
             count,
         )

@@ -9,6 +9,7 @@ from typing import TextIO
 
 import msgspec
 
+from router_service.ledger.records import microseconds
 from router_service.ledger.store import ATTEMPT_COLUMNS, OPERATION_COLUMNS
 from router_service.storage.database import Database, Row
 
@@ -47,8 +48,8 @@ async def pages(database: Database, what: Exported, since: float, until: float) 
         f"ORDER BY started_us, {key} LIMIT $4"
     )
     at, began = columns.index(key), columns.index("started_us")
-    position: tuple[int, str] = (round(since * 1_000_000), "")
-    while rows := await database.fetch(sql, *position, round(until * 1_000_000), _PAGE):
+    position: tuple[int, str] = (microseconds(since), "")
+    while rows := await database.fetch(sql, *position, microseconds(until), _PAGE):
         yield rows
         position = (rows[-1][began], rows[-1][at])
 

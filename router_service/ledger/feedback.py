@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from router_service.domain.feedback import Feedback
+from router_service.ledger.records import microseconds
 from router_service.storage.database import Database
 
 _COLUMNS = (
@@ -47,8 +48,8 @@ async def record_feedback(database: Database, call: JudgedCall, feedback: Feedba
         call.request_id,
         call.tenant,
         key_id,
-        round(call.started_at * 1_000_000),
-        round(at * 1_000_000),
+        microseconds(call.started_at),
+        microseconds(at),
         feedback.score,
         feedback.thumbs.value if feedback.thumbs is not None else "",
         _kept(feedback.label),

@@ -218,7 +218,7 @@ def operation_opened(
     return OperationOpened(
         operation_id=operation_id,
         request_id=call.request_id,
-        started_us=_us(started_at),
+        started_us=microseconds(started_at),
         process=process,
         tenant=call.tenant,
         key_id=key_id,
@@ -267,7 +267,7 @@ def operation_closed(receipt: Receipt, *, operation_id: str) -> OperationClosed:
         cost_nano_usd=receipt.cost,
         cost_status=receipt.cost_status.value,
         baseline_nano_usd=receipt.baseline_cost,
-        duration_us=_us(receipt.duration),
+        duration_us=microseconds(receipt.duration),
         first_output_us=_us_or_none(receipt.time_to_first_output),
         trace_id=receipt.trace_id,
         quality=receipt.quality.value if receipt.quality is not Quality.UNJUDGED else "",
@@ -296,7 +296,7 @@ def attempt_intent(
         deployment=deployment.id,
         model=deployment.model,
         provider=deployment.provider,
-        started_us=_us(started.started_at),
+        started_us=microseconds(started.started_at),
         process=process,
         reserved_nano_usd=reserved_nano_usd,
         reserved_tokens=reserved_tokens,
@@ -319,7 +319,7 @@ def attempt_terminal(
         deployment=deployment.id,
         model=deployment.model,
         provider=deployment.provider,
-        started_us=_us(attempt.started_at),
+        started_us=microseconds(attempt.started_at),
         status=terminal_status(attempt.cost_status, usage).value,
         cost_status=attempt.cost_status.value,
         outcome=attempt.outcome.value,
@@ -335,7 +335,7 @@ def attempt_terminal(
         reasoning_tokens=usage.reasoning_tokens if usage is not None else None,
         cost_nano_usd=cost.total if cost is not None else None,
         price_version=version or (deployment.price.version if deployment.price is not None else ""),
-        duration_us=_us(attempt.duration),
+        duration_us=microseconds(attempt.duration),
         first_output_us=_us_or_none(attempt.time_to_first_output),
     )
 
@@ -397,9 +397,10 @@ def _bounded(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
-def _us(seconds: float) -> int:
+def microseconds(seconds: float) -> int:
+    """A time or a duration as the ledger keeps it."""
     return round(seconds * 1_000_000)
 
 
 def _us_or_none(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * 1_000_000)
+    return None if seconds is None else microseconds(seconds)

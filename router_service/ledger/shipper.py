@@ -17,7 +17,7 @@ from pathlib import Path
 
 from router_service.ledger.journal import Journal, lock_folder, remove_folder
 from router_service.ledger.reconcile import Adopted, adopt
-from router_service.ledger.records import Record
+from router_service.ledger.records import Record, microseconds
 from router_service.ledger.segment import line, scan, segment_number, segment_path, segments
 from router_service.ledger.store import LedgerStore, Orphan, orphan_of
 from router_service.storage.database import StorageError, StorageUnavailable
@@ -191,7 +191,7 @@ class Shipper:
         await self._store.expire(self._before(0.0))
 
     def _before(self, seconds: float) -> int:
-        return round((self._wall() - seconds) * 1_000_000)
+        return microseconds(self._wall() - seconds)
 
     async def _ship_adopted(self, adopted: Adopted) -> None:
         folder = adopted.folder

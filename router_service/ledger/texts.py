@@ -5,7 +5,6 @@ Which calls are recorded is decided by a hash of the operation id: every replica
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,11 +12,10 @@ import msgspec
 
 from router_service.config.configuration import TextSettings
 from router_service.domain.call import Call
+from router_service.domain.chance import chance
 from router_service.domain.chat import Message
-from router_service.ledger.records import TextRecord
+from router_service.ledger.records import TextRecord, microseconds
 from router_service.storage.database import Database
-
-_HASHES = 2.0**64
 
 _ERASED = (
     "INSERT INTO ledger_text_erasures (tenant, before_us) VALUES ($1, $2) "
@@ -49,15 +47,15 @@ class TextRecorder:
             return None
         # A shadow call and the one it is a copy of are recorded together, or neither can be compared.
         chosen_by = operation_id if call.shadow_of is None else call.shadow_of.parent
-        if share_of(chosen_by) >= settings.share:
+        if chance(chosen_by) >= settings.share:
             return None
         prompt, prompt_cut = _conversation(call.chat.messages, settings.max_characters) if settings.prompts else ("", 0)
         said = answer.text if settings.answers else ""
-        started_us = round(started_at * 1_000_000)
+        started_us = microseconds(started_at)
         return TextRecord(
             operation_id=operation_id,
             started_us=started_us,
-            expires_us=started_us + round(settings.retention * 1_000_000),
+            expires_us=started_us + microseconds(settings.retention),
             tenant=call.tenant,
             feature=call.caller.feature,
             prompt=prompt,
@@ -66,18 +64,12 @@ class TextRecorder:
         )
 
 
-def share_of(operation_id: str) -> float:
-    """Where an operation lies between 0 and 1, the same in every process; evenly spread."""
-    digest = hashlib.blake2b(operation_id.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / _HASHES
-
-
 async def erase(database: Database, tenant: str, before: float) -> Erased:
     """Erase a tenant's texts of calls that began before then (seconds since the epoch), and comments given before then.
 
     Those that a journal brings later stay away as well. Raises `StorageError`.
     """
-    before_us = round(before * 1_000_000)
+    before_us = microseconds(before)
     async with database.transaction() as transaction:
         await transaction.execute(_ERASED, tenant, before_us)
         texts = await transaction.execute(_ERASE_TEXTS, tenant, before_us)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from router_service.domain.limit import SettledSpend, Subject
-from router_service.ledger.records import AttemptKind
+from router_service.ledger.records import AttemptKind, microseconds
 from router_service.storage.database import Database, Row, Value
 
 # SQLite takes a thousand and more, PostgreSQL many more.
@@ -145,7 +145,7 @@ class UsageReader:
         """What was spent on attempts that began at `since` or later (seconds since the epoch), by subject, model and
         hour: what budgets' counters are made of anew. `at` is the hour's beginning. Attempts of the ids in `without`
         are left out."""
-        since_us = round(since * 1_000_000)
+        since_us = microseconds(since)
         every = await self._database.fetch(_SPEND.format(only=""), since_us)
         spent = Counter({row[:-1]: _number(row[-1]) for row in every})
         left_out = sorted(without)
@@ -223,7 +223,7 @@ class _Part:
         return dict(zip(self.columns, row, strict=True))
 
     def sql(self, query: UsageQuery, by: tuple[UsageBy, ...]) -> tuple[str, list[Value]]:
-        args: list[Value] = [round(query.since * 1_000_000), round(query.until * 1_000_000)]
+        args: list[Value] = [microseconds(query.since), microseconds(query.until)]
         conditions = [f"{self.began} >= $1", f"{self.began} < $2"]
         if self.condition:
             conditions.append(self.condition)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import blake2b
 
 from router_service.domain.call import Call
+from router_service.domain.chance import chance
 from router_service.domain.decision import Candidate
 from router_service.domain.deployment import Price
 from router_service.domain.policy import StickyKey, Strategy
 
 _PER_MILLION = 1_000_000
-_DRAW_BITS = 52  # so that a draw strictly between 0 and 1 is exact in a float
 
 
 def estimated_cost(price: Price, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> int:
@@ -88,10 +87,3 @@ def draw(name: str, weight: float, key: str) -> float:
     Weighted rendezvous hashing: a new name takes its share of the keys and moves no others.
     """
     return weight / -math.log(chance(f"{name}\0{key}")) if weight > 0 else 0.0
-
-
-def chance(text: str) -> float:
-    """Strictly between 0 and 1, evenly spread over texts, and always the same for the same text."""
-    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    drawn: float = ((int.from_bytes(digest, "big") >> (64 - _DRAW_BITS)) + 0.5) / 2**_DRAW_BITS
-    return drawn

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from router_service.domain.call import Call
+from router_service.domain.chance import chance
 from router_service.domain.decision import Signals
 from router_service.domain.policy import Shadow
 from router_service.routing.experiment import Conditions
-from router_service.routing.rank import chance
 
 
 class Shadowing:

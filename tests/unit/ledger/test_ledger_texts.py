@@ -11,9 +11,10 @@ import pytest
 
 from router_service.config.configuration import TextSettings
 from router_service.domain.call import Call, Caller, ShadowOf
+from router_service.domain.chance import chance
 from router_service.domain.chat import Chat, ImagePart, Message, Role, TextPart
 from router_service.ledger.records import TextRecord
-from router_service.ledger.texts import TextRecorder, share_of
+from router_service.ledger.texts import TextRecorder
 
 ANSWER = Message(role=Role.ASSISTANT, parts=(TextPart("Because."),))
 
@@ -87,9 +88,9 @@ def test_text_that_is_none_can_still_be_written() -> None:
 
 
 def test_the_share_is_of_operations_and_the_same_in_every_process() -> None:
-    assert share_of("5f2b8c") == pytest.approx(0.5782, abs=1e-4)
+    assert chance("5f2b8c") == pytest.approx(0.5782, abs=1e-4)
     ids = [secrets.token_hex(12) for _ in range(4000)]
-    assert sum(share_of(one) < 0.1 for one in ids) == pytest.approx(400, abs=110)
+    assert sum(chance(one) < 0.1 for one in ids) == pytest.approx(400, abs=110)
     chosen = recorded(call(said(Role.USER, "Why?")), operation_id="5f2b8c", share=0.58)
     assert chosen is not None
     assert recorded(call(said(Role.USER, "Why?")), operation_id="5f2b8c", share=0.57) is None
