@@ -30,9 +30,13 @@ PARENT = f"00-{TRACE_ID}-b7ad6b7169203331-01"
 
 
 class Handlers:
-    """A tiny service: each method ends in its own way. `left` is set when a hanging handler was cancelled."""
+    """A tiny service: each method ends in its own way. `entered` and `left` tell where a hanging handler is.
+
+    A caller that has its message may cancel before the handler has heard that it was sent, so sending is watched too.
+    """
 
     def __init__(self) -> None:
+        self.entered = asyncio.Event()
         self.left = asyncio.Event()
         self.seen: dict[str, object] = {}
 
@@ -61,6 +65,7 @@ class Handlers:
         return b""
 
     async def hang(self, request: bytes, context: Any) -> bytes:
+        self.entered.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -82,8 +87,8 @@ class Handlers:
         await context.abort(grpc.StatusCode.UNAVAILABLE, "cut")
 
     async def stream_hang(self, request: bytes, context: Any) -> AsyncIterator[bytes]:
-        yield request
         try:
+            yield request
             await asyncio.Event().wait()
         finally:
             self.left.set()
@@ -93,8 +98,8 @@ class Handlers:
             await context.write(request)
 
     async def write_hang(self, request: bytes, context: Any) -> None:
-        await context.write(request)
         try:
+            await context.write(request)
             await asyncio.Event().wait()
         finally:
             self.left.set()
@@ -240,7 +245,7 @@ async def test_a_unary_call_whose_deadline_passes(served: Served) -> None:
 
 async def test_a_unary_call_that_the_caller_cancels(served: Served) -> None:
     call = served.unary("hang")(b"", timeout=60)
-    await asyncio.sleep(0.05)
+    await served.handlers.entered.wait()
     call.cancel()
     check(await served.span(), "hang", "CANCELLED")
     assert served.handlers.left.is_set()
