@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 
-from router_service.routing.excerpt import Excerpt
+from router_service.routing.excerpt import Excerpt, is_east_asian
 
 SIMPLE, MODERATE, COMPLEX = "simple", "moderate", "complex"
 BUILT_IN = frozenset({SIMPLE, MODERATE, COMPLEX})
@@ -106,9 +106,15 @@ _CODE_MARKS = (
     "def ", "class ", "import ", "return ", "function ", "const ", "=> ", "();", ");", "{\n", "};", "</", "#include",
     "public ", "select ", "traceback (most", "error:",
 )  # fmt: skip
-_MATHS_SIGNS = frozenset("∫∑∏√∂∇≤≥≠∈∀∃")
-_FORMULA = re.compile(
-    r"\\(?:frac|int|sum|sqrt|lim|partial|begin)\b|\$[^$\n]{3,}\$|\w\s?\^\s?[\dn(]|\d*[a-z]\s?[+*-]\s?\d+\S*\s?=|[a-z]\([a-z]\)\s?="
+_MATHS_SIGNS = "∫∑∏√∂∇≤≥≠∈∀∃"
+# Each formula by the mark without which there is none. A search leaps to a sign, but not to a letter, so the letter
+# before the sign (n ^ 2, x + 3 =, f(x) =) is looked for behind it.
+_FORMULAS = (
+    ("\\", re.compile(r"\\(?:frac|int|sum|sqrt|lim|partial|begin)\b")),
+    ("$", re.compile(r"\$[^$\n]{3,}\$")),
+    ("^", re.compile(r"\^(?:(?<=\w\^)|(?<=\w\s\^))\s?[\dn(]")),
+    ("=", re.compile(r"[+*-](?:(?<=[a-z][+*-])|(?<=[a-z]\s[+*-]))\s?\d+\S*\s?=")),
+    ("=", re.compile(r"\((?<=[a-z]\()[a-z]\)\s?=")),
 )
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _QUANTITY_QUESTIONS = (
@@ -147,22 +153,22 @@ def assess_complexity(excerpt: Excerpt) -> float:
 def complexity_parts(excerpt: Excerpt) -> tuple[tuple[str, float], ...]:
     """What the score is the sum of, each with its name."""
     words = set(excerpt.words)
-    foreign = not excerpt.lower.isascii()
+    east_asian = is_east_asian(excerpt.lower)
     return (
         ("length", _size(excerpt)),
-        ("words of work", _work(excerpt, words, foreign)),
-        ("code", _code(excerpt, words, foreign)),
-        ("mathematics", _MATHS if _is_maths(excerpt, words, foreign) else 0.0),
-        ("several steps", _steps(excerpt, words, foreign)),
+        ("words of work", _work(excerpt, words, east_asian)),
+        ("code", _code(excerpt, words, east_asian)),
+        ("mathematics", _MATHS if _is_maths(excerpt, words) else 0.0),
+        ("several steps", _steps(excerpt, words, east_asian)),
     )
 
 
-def _work(excerpt: Excerpt, words: set[str], foreign: bool) -> float:
+def _work(excerpt: Excerpt, words: set[str], east_asian: bool) -> float:
     """What the words ask for, and what they are about."""
     hard = len(words & _HARD_WORDS) + _hits(_HARD_PHRASES, excerpt.lower)
     thoughtful = len(words & _THOUGHTFUL_WORDS)
     systems = len(words & _SYSTEMS_WORDS)
-    if foreign:
+    if east_asian:
         hard += _kinds(_HARD_EAST_ASIAN, excerpt.lower)
         thoughtful += _kinds(_THOUGHTFUL_EAST_ASIAN, excerpt.lower)
         systems += _kinds(_SYSTEMS_EAST_ASIAN, excerpt.lower)
@@ -171,47 +177,51 @@ def _work(excerpt: Excerpt, words: set[str], foreign: bool) -> float:
         + min(_THOUGHTFUL * thoughtful, _THOUGHTFUL_AT_MOST)
         + min(_SYSTEM * systems, _SYSTEMS_AT_MOST)
     )
-    return work * _LIGHT_SHARE if work and _is_light(excerpt, words, foreign) else work
+    return work * _LIGHT_SHARE if work and _is_light(excerpt, words, east_asian) else work
 
 
-def _is_light(excerpt: Excerpt, words: set[str], foreign: bool) -> bool:
+def _is_light(excerpt: Excerpt, words: set[str], east_asian: bool) -> bool:
     if excerpt.length > _LIGHT_UP_TO:
         return False
     if not words.isdisjoint(_LIGHT_WORDS) or words >= _ASKS_FOR_A_MEANING:
         return True
-    return foreign and _LIGHT_EAST_ASIAN.search(excerpt.lower) is not None
+    return east_asian and _LIGHT_EAST_ASIAN.search(excerpt.lower) is not None
 
 
-def _code(excerpt: Excerpt, words: set[str], foreign: bool) -> float:
+def _code(excerpt: Excerpt, words: set[str], east_asian: bool) -> float:
     """Code to read, or code to write."""
     lower = excerpt.lower
     named, made = len(words & _CODE_WORDS) + _hits(_CODE_NAMES, lower), bool(words & _MAKING_WORDS)
-    if foreign:
+    if east_asian:
         named += _kinds(_CODE_EAST_ASIAN, lower)
         made = made or _MAKING_EAST_ASIAN.search(lower) is not None
-    if "```" in lower or _hits(_CODE_MARKS, lower) > 1 or (named and made):
+    if "```" in lower or (named and made) or _hits(_CODE_MARKS, lower) > 1:
         return _CODE
     return min(_CODE_WORD * named, _CODE)
 
 
-def _is_maths(excerpt: Excerpt, words: set[str], foreign: bool) -> bool:
+def _is_maths(excerpt: Excerpt, words: set[str]) -> bool:
     lower = excerpt.lower
-    if any(mark in lower for mark in "^=\\$") and _FORMULA.search(lower):
+    if any(mark in lower and formula.search(lower) for mark, formula in _FORMULAS):
         return True
-    if foreign and not _MATHS_SIGNS.isdisjoint(lower):
+    if not lower.isascii() and any(sign in lower for sign in _MATHS_SIGNS):
         return True
-    numbers = len(_NUMBER.findall(lower))
-    if numbers > 1 and any(question in lower for question in _QUANTITY_QUESTIONS):
+    # Numbers take longest to find, so they come last.
+    if any(question in lower for question in _QUANTITY_QUESTIONS) and _numbers(lower) > 1:
         return True
-    return numbers > 0 and _MEASURE.search(lower) is not None and numbers + len(words & _RELATION_WORDS) > 2
+    return _MEASURE.search(lower) is not None and _numbers(lower) + len(words & _RELATION_WORDS) > 2
 
 
-def _steps(excerpt: Excerpt, words: set[str], foreign: bool) -> float:
+def _numbers(lower: str) -> int:
+    return len(_NUMBER.findall(lower))
+
+
+def _steps(excerpt: Excerpt, words: set[str], east_asian: bool) -> float:
     """Several things to do, one after the other or side by side."""
     lower = excerpt.lower
-    steps = len(words & _SEQUENCE_WORDS) + max(lower.count("?") - 1, 0)
-    if foreign:
-        steps += _kinds(_SEQUENCE_EAST_ASIAN, lower) + max(lower.count("？") - 1, 0)
+    steps = len(words & _SEQUENCE_WORDS) + sum(max(lower.count(mark) - 1, 0) for mark in "?？")
+    if east_asian:
+        steps += _kinds(_SEQUENCE_EAST_ASIAN, lower)
     if "\n" in lower:
         steps += sum(_STEP.match(line) is not None for line in lower.splitlines())
     return min(_STEP_EACH * steps, _STEPS_AT_MOST)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from router_service.domain.chat import Message, Role
 
 _HEAD, _TAIL = 1200, 400
 _WORD = re.compile(r"[^\W\d_]+")
-# In what is ASCII, blanks for all that is no letter find the same words in a third of the time.
-_LETTERS_ONLY = bytes(byte if chr(byte).isalpha() and byte < 128 else 32 for byte in range(256))
+# Blanks for all that is no letter find the same words in a third of the time.
+_LETTERS_ONLY = bytes(byte if byte > 127 or chr(byte).isalpha() else 32 for byte in range(256))
+_ASCII = bytes(range(128))
+# In UTF-8 these bytes begin the characters from U+3000 to U+DFFF, and are in no others.
+_EAST_ASIAN = bytes(range(0xE3, 0xEE))
+_FEW = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,46 @@ def excerpt(text: str) -> Excerpt:
 
 
 def words_of(lower: str) -> list[str]:
-    """The words of a text that is in lower case already."""
-    if lower.isascii():
-        return lower.encode().translate(_LETTERS_ONLY).decode().split()
-    return _WORD.findall(lower)
+    """The words of a text that is in lower case already: letters of any script, and nothing else."""
+    plain = with_plain_signs(lower, _is_letter)
+    return _WORD.findall(lower) if plain is None else words_between_blanks(plain, _LETTERS_ONLY)
+
+
+def with_plain_signs(text: str, is_part_of_word: Callable[[str], bool]) -> str | None:
+    """The text with a blank for each character beyond ASCII that is no part of a word: curly quotes, dashes, arrows.
+
+    None where so many different characters are beyond ASCII that a regular expression makes shorter work of it.
+    """
+    if text.isascii():
+        return text
+    beyond = set(_encoded(text).translate(None, _ASCII).decode("utf-8", "surrogatepass"))
+    if len(beyond) > _FEW:
+        return None
+    for character in beyond:
+        if not is_part_of_word(character):
+            text = text.replace(character, " ")
+    return text
+
+
+def words_between_blanks(text: str, ascii_in_words: bytes) -> list[str]:
+    """The words of a text whose characters beyond ASCII are blanks or parts of words.
+
+    `ascii_in_words` maps each byte to itself, where it is a part of a word, or to a blank; from 128 up to itself.
+    """
+    return _encoded(text).translate(ascii_in_words).decode("utf-8", "surrogatepass").split()
+
+
+def is_east_asian(text: str) -> bool:
+    """Whether Han characters, kana or hangul occur."""
+    if text.isascii():
+        return False
+    encoded = _encoded(text)
+    return len(encoded.translate(None, _EAST_ASIAN)) < len(encoded)
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _is_letter(character: str) -> bool:
+    return character.isalnum() and not character.isdecimal()
