@@ -116,6 +116,7 @@ _FORMULAS = (
     ("=", re.compile(r"[+*-](?:(?<=[a-z][+*-])|(?<=[a-z]\s[+*-]))\s?\d+\S*\s?=")),
     ("=", re.compile(r"\((?<=[a-z]\()[a-z]\)\s?=")),
 )
+_DIGIT = re.compile(r"\d")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _QUANTITY_QUESTIONS = (
     "how many", "how much", "how long", "how far", "how old", "what percent", "wie viel", "combien", "cuánto",
@@ -206,7 +207,9 @@ def _is_maths(excerpt: Excerpt, words: set[str]) -> bool:
         return True
     if not lower.isascii() and any(sign in lower for sign in _MATHS_SIGNS):
         return True
-    # Numbers take longest to find, so they come last.
+    if _DIGIT.search(lower) is None:
+        return False
+    # To count numbers takes longer than to see whether they matter.
     if any(question in lower for question in _QUANTITY_QUESTIONS) and _numbers(lower) > 1:
         return True
     return _MEASURE.search(lower) is not None and _numbers(lower) + len(words & _RELATION_WORDS) > 2

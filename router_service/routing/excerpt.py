@@ -15,7 +15,7 @@ _LETTERS_ONLY = bytes(byte if byte > 127 or chr(byte).isalpha() else 32 for byte
 _ASCII = bytes(range(128))
 # In UTF-8 these bytes begin the characters from U+3000 to U+DFFF, and are in no others.
 _EAST_ASIAN = bytes(range(0xE3, 0xEE))
-_FEW = 16
+_FEW, _RARE = 16, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +54,15 @@ def words_of(lower: str) -> list[str]:
 def with_plain_signs(text: str, is_part_of_word: Callable[[str], bool]) -> str | None:
     """The text with a blank for each character beyond ASCII that is no part of a word: curly quotes, dashes, arrows.
 
-    None where so many different characters are beyond ASCII that a regular expression makes shorter work of it.
+    None where more than an eighth of the text is beyond ASCII, or more than 16 different characters: there a regular
+    expression is as fast.
     """
     if text.isascii():
         return text
-    beyond = set(_encoded(text).translate(None, _ASCII).decode("utf-8", "surrogatepass"))
-    if len(beyond) > _FEW:
+    beyond = _encoded(text).translate(None, _ASCII).decode("utf-8", "surrogatepass")
+    if _RARE * len(beyond) > len(text) or len(set(beyond)) > _FEW:
         return None
-    for character in beyond:
+    for character in set(beyond):
         if not is_part_of_word(character):
             text = text.replace(character, " ")
     return text

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from math import exp, log, sqrt
+from math import copysign, exp, log, sqrt
 from operator import getitem, mul
 
 from router_service.domain.classifier import LearnedWeights, Term
@@ -19,20 +19,10 @@ from router_service.routing.shape import SHAPE, shape_of
 # Politeness is no part of the question: neither its words nor its length and marks count.
 _FILLER = frozenset(["please", "kindly", "thanks", "thank", "hello", "hi", "hey", "quick"])
 _POLITE = re.compile(
-    "|".join(
-        # A search leaps to the first letters of alternatives, but not to the \b before them: (?<!\w.) stands in for it.
-        rf"{phrase[0]}(?<!\w.){phrase[1:]}{after}"
-        for phrases, after in (
-            (
-                ("please", "kindly", "hello", "hi", "hey", "thank you", "thanks?"),
-                r"\b(?: (?:there|so much|very much|a lot|in advance))*[!,.]*\s*",
-            ),
-            (("quick question",), r"\b[:,]?\s*"),
-            (("can you ", "could you ", "would you "), r"(?=please\b|kindly\b)"),
-        )
-        for phrase in phrases
-    )
+    r"\b(?:please|kindly|hello|hi|hey|thank you|thanks?)\b(?: (?:there|so much|very much|a lot|in advance))*[!,.]*\s*"
+    r"|\bquick question\b[:,]?\s*|\b(?:can|could|would) you (?=please\b|kindly\b)"
 )
+_BEFORE_FILLER = len("could you ")
 # Numbers are words: they tell arithmetic from talk. A single letter is none, but where one is a word by itself.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_]{2,}")
 _LETTERS_AND_DIGITS = bytes(byte if byte > 127 or chr(byte).isalnum() else 32 for byte in range(256))
@@ -49,27 +39,38 @@ def terms_of(said: Excerpt) -> Counter[Term]:
 
     Of a long prompt the first 600 characters count and the last 200.
     """
-    words = _words_and_numbers(said.lower)
-    counted: Counter[Term] = Counter(words)
-    counted.update(pairwise(words))
-    return counted
-
-
-def _words_and_numbers(lower: str) -> list[str]:
+    lower = said.lower
     if len(lower) > _FIRST + _LAST:
         lower = f"{lower[:_FIRST]}\n{lower[-_LAST:]}"
     plain = with_plain_signs(lower, str.isalnum)
     if plain is None or is_east_asian(plain):
-        return _WORD.findall(lower)
-    return [word for word in words_between_blanks(plain, _LETTERS_AND_DIGITS) if len(word) > 1]
+        words = _WORD.findall(lower)
+    else:
+        words = [word for word in words_between_blanks(plain, _LETTERS_AND_DIGITS) if len(word) > 1]
+    counted: Counter[Term] = Counter(words)
+    counted.update(pairwise(words))
+    return counted
 
 
 def without_politeness(said: Excerpt) -> Excerpt:
     """The same request, bluntly."""
     if _FILLER.isdisjoint(said.words):
         return said
-    lower = _POLITE.sub("", said.lower).strip()
+    lower = _bluntly(said.lower, _FILLER.intersection(said.words))
     return Excerpt(lower, lower, words_of(lower), said.length - len(said.lower) + len(lower))
+
+
+def _bluntly(lower: str, filler: Iterable[str]) -> str:
+    """The text without what is polite, which is looked for from the first word of filler to the last only."""
+    first, last = min(map(lower.find, filler)), max(map(lower.rfind, filler))
+    kept, end = [], 0
+    for polite in _POLITE.finditer(lower, max(first - _BEFORE_FILLER, 0)):
+        kept.append(lower[end : polite.start()])
+        end = polite.end()
+        if end > last:
+            break
+    kept.append(lower[end:])
+    return "".join(kept).strip()
 
 
 def frequency(count: int) -> float:
@@ -79,10 +80,10 @@ def frequency(count: int) -> float:
 
 def scaled(figures: Sequence[float], scale: Sequence[tuple[float, float]]) -> list[float]:
     """Figures in standard deviations from the mean, at most three; `scale` is mean and spread of each."""
-    deviations = [(figure - mean) / spread for figure, (mean, spread) in zip(figures, scale, strict=True)]
-    if max(deviations) <= _FURTHEST and min(deviations) >= -_FURTHEST:
-        return deviations
-    return [max(-_FURTHEST, min(_FURTHEST, deviation)) for deviation in deviations]
+    return [
+        away if -_FURTHEST <= (away := (figure - mean) / spread) <= _FURTHEST else copysign(_FURTHEST, away)
+        for figure, (mean, spread) in zip(figures, scale, strict=True)
+    ]
 
 
 class Learned:
@@ -107,21 +108,16 @@ class Learned:
         """What the stronger model is expected to gain on the prompt, beyond what it gains on average."""
         said = without_politeness(said)
         dot = squares = 0.0
-        for term, count in self._known(said).items():
-            inverse_frequency, weight = self._terms[term]
-            size = inverse_frequency if count == 1 else inverse_frequency * frequency(count)
-            dot += size * weight
-            squares += size * size
+        known = self._terms.get
+        for term, count in terms_of(said).items():
+            learned = known(term)
+            if learned is not None:
+                size = learned[0] if count == 1 else learned[0] * frequency(count)
+                dot += size * learned[1]
+                squares += size * size
         figures = shape_of(said)
         shape: float = sum(map(mul, self._shape, scaled(figures, self._scale)))
         return shape + self._together(figures) + (dot / sqrt(squares) if squares else 0.0)
-
-    def _known(self, said: Excerpt) -> Counter[Term]:
-        """The terms of the prompt that have a weight, and how often each occurs: most pairs have none."""
-        words = _words_and_numbers(said.lower)
-        counted = Counter(filter(self._terms.__contains__, words))
-        counted.update(filter(self._terms.__contains__, pairwise(words)))
-        return counted
 
     def _together(self, figures: Sequence[float]) -> float:
         """What the ferns make of the shape."""
@@ -131,11 +127,11 @@ class Learned:
     def reasons(self, said: Excerpt) -> tuple[Reason, ...]:
         """What moved the score, the strongest first, in standard deviations; all of them add up to `gain`."""
         said = without_politeness(said)
-        found = {term: self._terms[term][0] * frequency(count) for term, count in self._known(said).items()}
-        norm = sqrt(sum(size * size for size in found.values())) or 1.0
+        found = _sizes(said, self._terms)
+        norm = sqrt(sum(size * size for size, _ in found.values())) or 1.0
         reasons = [
-            Reason(term if isinstance(term, str) else " ".join(term), size * self._terms[term][1] / norm / self._spread)
-            for term, size in found.items()
+            Reason(term if isinstance(term, str) else " ".join(term), size * weight / norm / self._spread)
+            for term, (size, weight) in found.items()
         ]
         figures = shape_of(said)
         single = zip(SHAPE, self._shape, scaled(figures, self._scale), strict=True)
@@ -148,3 +144,11 @@ class Learned:
 def as_score(deviations: float) -> float:
     """Standard deviations as a score from 0 to 1."""
     return 1.0 / (1.0 + exp(-_SLOPE * max(-20.0, min(20.0, deviations))))
+
+
+def _sizes(said: Excerpt, terms: Mapping[Term, tuple[float, float]]) -> dict[Term, tuple[float, float]]:
+    return {
+        term: (terms[term][0] * frequency(count), terms[term][1])
+        for term, count in terms_of(said).items()
+        if term in terms
+    }
