@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import islice
 
 from router_service.routing.excerpt import Excerpt, is_east_asian
 
@@ -116,8 +117,7 @@ _FORMULAS = (
     ("=", re.compile(r"[+*-](?:(?<=[a-z][+*-])|(?<=[a-z]\s[+*-]))\s?\d+\S*\s?=")),
     ("=", re.compile(r"\((?<=[a-z]\()[a-z]\)\s?=")),
 )
-_DIGIT = re.compile(r"\d")
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_NUMBER = re.compile(r"\d\d*(?:[.,]\d+)*")
 _QUANTITY_QUESTIONS = (
     "how many", "how much", "how long", "how far", "how old", "what percent", "wie viel", "combien", "cuánto",
     "quanto", "сколько", "多少", "几个", "いくつ", "いくら", "얼마",
@@ -207,16 +207,11 @@ def _is_maths(excerpt: Excerpt, words: set[str]) -> bool:
         return True
     if not lower.isascii() and any(sign in lower for sign in _MATHS_SIGNS):
         return True
-    if _DIGIT.search(lower) is None:
-        return False
-    # To count numbers takes longer than to see whether they matter.
-    if any(question in lower for question in _QUANTITY_QUESTIONS) and _numbers(lower) > 1:
+    # Three numbers are as good as many.
+    numbers = sum(1 for _ in islice(_NUMBER.finditer(lower), 3))
+    if numbers > 1 and any(question in lower for question in _QUANTITY_QUESTIONS):
         return True
-    return _MEASURE.search(lower) is not None and _numbers(lower) + len(words & _RELATION_WORDS) > 2
-
-
-def _numbers(lower: str) -> int:
-    return len(_NUMBER.findall(lower))
+    return numbers > 0 and _MEASURE.search(lower) is not None and numbers + len(words & _RELATION_WORDS) > 2
 
 
 def _steps(excerpt: Excerpt, words: set[str], east_asian: bool) -> float:
