@@ -15,6 +15,7 @@ _LETTERS_ONLY = bytes(byte if byte > 127 or chr(byte).isalpha() else 32 for byte
 _ASCII = bytes(range(128))
 # In UTF-8 these bytes begin the characters from U+3000 to U+DFFF, and are in no others.
 _EAST_ASIAN = bytes(range(0xE3, 0xEE))
+# So many different characters beyond ASCII are few, and one in so many is rare.
 _FEW, _RARE = 16, 8
 
 
