@@ -182,7 +182,9 @@ class Telemetry:
         return side_by_side({**others, self._workers.number: own}), kind
 
     async def tell(self, question: bytes) -> bytes:
-        """This worker's part of an exposition, for another one."""
+        """This worker's part of an exposition, for another one; nothing where it keeps no metrics."""
+        if self._exposed is None:
+            return b""
         text, _ = await self._own(question.decode())
         return text
 

@@ -124,6 +124,12 @@ async def test_a_worker_exposes_what_all_of_them_counted(accept: str) -> None:
     assert not alone
     assert up(text) == {"1": 1.0, "2": 1.0}
 
+    # One that was started with another file may keep none.
+    pairs[0].other = Telemetry(TelemetrySettings(), workers=pairs[1])
+    without = (await telemetries[0].exposition(accept))[0]
+    assert up(without) == {"1": 1.0, "2": 1.0}
+    assert b'http_route="/",llm_router_worker="2"' not in without.replace(b", ", b",")
+
     pairs[0].other = None
     assert up((await telemetries[0].exposition(accept))[0]) == {"1": 1.0, "2": 0.0}
     for telemetry in telemetries:
