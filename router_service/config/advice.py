@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from router_service.config.asking_shape import LabelShape
@@ -11,6 +12,7 @@ from router_service.config.configuration import Configuration
 from router_service.config.document import Document
 from router_service.config.escalation_shape import EscalationShape
 from router_service.config.source import Location, Source, dotted
+from router_service.config.vendors import VENDORS
 from router_service.domain.deployment import Capability, Deployment
 from router_service.domain.identity import Names
 from router_service.domain.limit import Dimension
@@ -21,7 +23,7 @@ _SECRET_HEADER = re.compile(r"(?i)authorization|api-?key|token|secret|password")
 
 def advise(source: Source, document: Document, configuration: Configuration) -> None:
     """Note in the source what is hardly meant in a file without mistakes."""
-    _secrets(source, document)
+    _secrets(source, document, configuration)
     _replicas(source, document)
     _prices(source, document, configuration)
     _grants(source, configuration)
@@ -29,22 +31,26 @@ def advise(source: Source, document: Document, configuration: Configuration) -> 
         _Policy(source, document, configuration, policy).advise()
 
 
-def _secrets(source: Source, document: Document) -> None:
+def _secrets(source: Source, document: Document, configuration: Configuration) -> None:
     """Of a file that is in version control, or in a ConfigMap, whoever reads it has the secret."""
-    for location, text in _secret_texts(document):
+    for location, text in (*_provider_secrets(document, configuration), *_other_secrets(document)):
         at = source.known(location)
         if text and at not in source.references:
             source.warn(at, "is a secret in clear text", 'Put it into a variable and write "${NAME}", or into a file')
 
 
-def _secret_texts(document: Document) -> Iterator[tuple[Location, str | None]]:
+def _provider_secrets(document: Document, configuration: Configuration) -> Iterator[tuple[Location, str | None]]:
     for name, piece in document.providers.items():
-        shape = piece.usable
+        shape, settings = piece.usable, configuration.providers[name]
         at = ("providers", name)
-        yield (*at, "api_key"), shape.api_key
-        yield from (((*at, "api_keys", number), key) for number, key in enumerate(shape.api_keys))
+        if VENDORS[settings.vendor].key_required and not _on_this_machine(settings.base_url):
+            yield (*at, "api_key"), shape.api_key
+            yield from (((*at, "api_keys", number), key) for number, key in enumerate(shape.api_keys))
         yield from (((*at, "headers", key), text) for key, text in shape.headers.items() if _SECRET_HEADER.search(key))
         yield (*at, "proxy"), _with_password(shape.proxy)
+
+
+def _other_secrets(document: Document) -> Iterator[tuple[Location, str | None]]:
     yield ("decision_tokens", "key"), document.decision_tokens.usable.key
     yield ("storage", "url"), _with_password(document.storage.usable.url)
     if document.redis is not None:
@@ -57,6 +63,15 @@ def _secret_texts(document: Document) -> Iterator[tuple[Location, str | None]]:
     at = ("identity", "api_keys")
     yield (*at, "pepper"), keys.pepper
     yield from (((*at, "previous_peppers", number), old) for number, old in enumerate(keys.previous_peppers))
+
+
+def _on_this_machine(url: str) -> bool:
+    """A server of one's own that asks for a key, whatever it is, is given a word for one."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _with_password(url: str | None) -> str | None:

@@ -227,7 +227,15 @@ def test_keys_in_clear_text_are_told_without_their_text(warned: Warnings) -> Non
     assert "sk-" not in str(found)
 
 
+def test_a_word_for_a_key_of_ones_own_server_is_not_told(warned: Warnings) -> None:
+    own = BEGINNING.replace(
+        'openai: {api_key: "${KEY}"}', 'openai: {api_key: any, base_url: "http://[::1]:1/v1"}, ollama: {api_key: any}'
+    )
+    assert warned(PLAIN, beginning=own) == []
+
+
 SHIPPED = [
+    ROOT / "router_service" / "demo_data" / "router.yaml",
     *sorted((ROOT / "docs" / "examples").glob("*.yaml")),
     *sorted((ROOT / "router_service" / "policies").glob("*.yaml")),
     ROOT / "deploy" / "compose" / "router" / "router.yaml",
