@@ -64,7 +64,7 @@ class Router:
         """The next line of the log that matches; on the way, who serves where."""
         assert self.process.stdout is not None
         seen: list[str] = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while line := (await self.process.stdout.readline()).decode():
                 seen.append(line)
                 if match := re.search(r"worker (\d) serves as process (\d+)", line):
