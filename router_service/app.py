@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
 import random
 import signal
-import socket
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -39,7 +37,7 @@ from router_service.rpc.tracing import TracingInterceptor
 from router_service.spend.catalogue import catalogue_facts
 from router_service.state import State
 from router_service.telemetry.setup import Telemetry
-from router_service.workers.supervisor import READY
+from router_service.workers.line import Line
 
 if TYPE_CHECKING:
     from router_service.web.server import HttpServer
@@ -89,7 +87,8 @@ class Application:
     """One router process. Make it inside a running event loop; then `start` and `stop`, or `serve` for both.
 
     `file` None serves what the environment offers. `address` overrides the file's; `http_port` serves HTTP there, on
-    the file's host for it, or else on that of `address`. With `shared_port` other processes may listen there too.
+    the file's host for it, or else on that of `address`. With a `line` it is one of several workers: the others listen
+    there too, and it drains where the line ends.
     `span_exporter` also gets the spans that are kept. Raises `ConfigurationError`, and
     `CannotServe` where a provider's TLS file cannot be read.
     """
@@ -101,9 +100,10 @@ class Application:
         environ: Mapping[str, str] = os.environ,
         address: str | None = None,
         http_port: int | None = None,
-        shared_port: bool = False,
+        line: Line | None = None,
         span_exporter: SpanExporter | None = None,
     ) -> None:
+        self._line = line
         self._holder = ConfigurationHolder(lambda: read_configuration(file, environ), on_change=self._use)
         configuration = self._holder.current
         server = configuration.server if address is None else replace(configuration.server, address=address)
@@ -117,7 +117,8 @@ class Application:
             version=version("llmrouter"),
             features=configuration.features,
             span_exporter=span_exporter,
-            exposes_metrics=server.http is not None and server.http.metrics and not shared_port,
+            exposes_metrics=server.http is not None and server.http.metrics,
+            workers=line,
         )
         key = configuration.decision_tokens.key
         self.engine = Engine(
@@ -154,11 +155,11 @@ class Application:
             identity=configuration.identity,
             admin=AdminServicer(self._state.administration, identity_of=servicer.identity_of),
             interceptors=[TracingInterceptor(self._telemetry)],
-            shared_port=shared_port,
+            shared_port=line is not None,
         )
         self._http: HttpServer | None = None
         if server.http is not None:
-            self._http = self._http_server(server.http, configuration, admission, shared_port=shared_port)
+            self._http = self._http_server(server.http, configuration, admission)
         self._watching: asyncio.Task[None] | None = None
 
     @property
@@ -173,6 +174,8 @@ class Application:
 
     async def start(self) -> int:
         """Listen and serve; returns the port. Raises `CannotServe`, `StorageError` for a database that cannot be."""
+        if self._line is not None:
+            await self._line.open(self._telemetry.tell)
         await self._state.start()
         try:
             port = await self._server.start()
@@ -203,23 +206,24 @@ class Application:
             await asyncio.gather(self._watching, return_exceptions=True)
         await self._providers.aclose()
         await self._state.aclose()
+        if self._line is not None:
+            await self._line.aclose()
         await self._telemetry.shutdown()
 
-    async def serve(self, supervisor: socket.socket | None = None) -> None:
+    async def serve(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain; a second one ends the process at once. SIGHUP reloads.
 
-        A `supervisor` is told at its other end of the line once calls are served; where that end closes the process
-        drains as well, and only the supervisor ends it at once. Call it in the main thread.
+        A worker tells its supervisor once calls are served; where the supervisor leaves the line the process drains as
+        well, and only the supervisor ends it at once. Call it in the main thread.
         """
         loop = asyncio.get_running_loop()
-        stopping = asyncio.Event()
+        stopping = asyncio.Event() if self._line is None else self._line.ended
         ends = (signal.SIGTERM, signal.SIGINT)
 
         def drain() -> None:
             stopping.set()
-            if supervisor is not None:
+            if self._line is not None:
                 # The signal may come from a terminal or service manager to all processes, and from the supervisor too.
-                loop.remove_reader(supervisor)
                 return
             for signal_number in ends:
                 loop.remove_signal_handler(signal_number)
@@ -228,8 +232,6 @@ class Application:
 
         for signal_number in ends:
             loop.add_signal_handler(signal_number, drain)
-        if supervisor is not None:
-            loop.add_reader(supervisor, drain)
         self._holder.reload_on_hangup(loop)
         port = await self.start()
         address, current = self.settings.address, self._holder.current
@@ -243,18 +245,15 @@ class Application:
         if current.source == "environment":
             logger.info("found in the environment: %s", ", ".join(current.deployments))
         _collect_rarely()
-        if supervisor is not None:
-            with contextlib.suppress(OSError):
-                supervisor.send(READY)
+        if self._line is not None:
+            self._line.say_ready()
         await stopping.wait()
-        force = "" if supervisor is not None else "; a second signal stops at once"
+        force = "" if self._line is not None else "; a second signal stops at once"
         logger.info("draining: %d calls in flight%s", self._server.in_flight, force)
         await self.stop()
         logger.info("stopped")
 
-    def _http_server(
-        self, settings: HttpSettings, configuration: Configuration, admission: Admission, *, shared_port: bool
-    ) -> HttpServer:
+    def _http_server(self, settings: HttpSettings, configuration: Configuration, admission: Admission) -> HttpServer:
         # Only here: a router without HTTP need not load its server.
         from router_service.web.api import Api, Readiness  # noqa: PLC0415
         from router_service.web.completions import ChatCompletions  # noqa: PLC0415
@@ -280,7 +279,7 @@ class Application:
             readiness=readiness,
             metrics_for_all=is_local(settings.address) and settings.admin_address is None,
         )
-        return HttpServer(settings, api, readiness, identity=configuration.identity, shared_port=shared_port)
+        return HttpServer(settings, api, readiness, identity=configuration.identity, shared_port=self._line is not None)
 
     async def _start_http(self, server: HttpServer) -> None:
         try:

@@ -151,6 +151,10 @@ class State:
         """How a subject stands with limits and budgets. Raises `RouterError` where the counters are away."""
         return await self.limits.limiter.state(subject, model)
 
+    async def shadow_caps(self) -> Sequence[MeterState]:
+        """How far the caps of shadow calls are spent. Raises `RouterError` where the counters are away."""
+        return await self.limits.limiter.shadow_caps()
+
     async def receipt(self, tenant: str, request_id: str) -> Receipt | None:
         """The receipt of a call that any process recorded. Raises `StateUnavailable`."""
         if self._database is None:

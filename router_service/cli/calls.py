@@ -1,4 +1,4 @@
-"""Commands that call a running service: route, complete, receipt, feedback, models."""
+"""Commands that call a running service: route, complete, receipt, feedback, models, budget."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from llmrouter import Client, RouterError
 from llmrouter.options import RouteOptions
 from llmrouter.v1.chat_pb2 import FinishReason
 from llmrouter.v1.decision_pb2 import Decision
-from llmrouter.v1.router_service_pb2 import CompleteResponse, ListModelsResponse
+from llmrouter.v1.router_service_pb2 import CompleteResponse, GetBudgetResponse, ListModelsResponse
 from llmrouter.v1.stream_pb2 import AttemptDiscarded, AttemptStarted, Finished, ReasoningDelta, TextDelta, ToolCallDelta
 from router_service.cli.ending import FAILED, MISUSED, end
 from router_service.cli.options import CallerOptions, PromptArgument, prompt_text, with_caller_options
-from router_service.cli.render import account, decision_view, models_view, receipt_view, terminal
+from router_service.cli.render import account, allowances_view, decision_view, models_view, receipt_view, terminal
 from router_service.domain.feedback import FeedbackSource, Thumbs
 
 Address = Annotated[str, typer.Option("--address", envvar="LLMROUTER_ADDRESS", help="host:port of the router.")]
@@ -130,6 +130,27 @@ def models(address: Address = _DEFAULT_ADDRESS, ca_file: CaFile = None, as_json:
         _print_json(ListModelsResponse(deployments=deployments))
     else:
         terminal().print(models_view(deployments))
+
+
+def budget(
+    feature: Annotated[str, typer.Option(help="Of calls of this feature.")] = "",
+    tier: Annotated[str, typer.Option(help="Of calls of this tier.")] = "",
+    model: Annotated[str, typer.Option(help="Also limits and budgets of this model.")] = "",
+    address: Address = _DEFAULT_ADDRESS,
+    ca_file: CaFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how the caller stands with limits and budgets; administrators also the caps of shadow calls."""
+    with _client(address, ca_file) as client:
+        allowances = client.budget(feature=feature, tier=tier, model=model, timeout=10.0)
+        caps = client.shadow_caps(timeout=10.0)
+    if as_json:
+        _print_json(GetBudgetResponse(allowances=allowances, shadow_caps=caps))
+        return
+    if not allowances and not caps:
+        print("No limit and no budget applies to such calls.")
+        return
+    terminal().print(allowances_view(allowances, caps))
 
 
 @contextmanager

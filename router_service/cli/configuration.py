@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -18,9 +19,20 @@ from router_service.demo.counted import counted
 from router_service.domain.error import RouterError
 
 
-def check(file: Annotated[Path, typer.Argument(help="The YAML file.")]) -> None:
-    """Check a configuration file: every mistake with its line and what to do."""
-    configuration = configuration_or_exit(file)
+def check(
+    file: Annotated[Path, typer.Argument(help="The YAML file.")],
+    strict: Annotated[bool, typer.Option("--strict", help="End with code 1 where there are warnings.")] = False,
+) -> None:
+    """Check a configuration file: every mistake, and what is hardly meant, with its line and what to do."""
+    from router_service.config.load import review  # noqa: PLC0415 - pydantic takes its time
+    from router_service.spend.catalogue import catalogue_facts  # noqa: PLC0415 - likewise
+
+    try:
+        configuration, warnings = review(file, catalogue_facts, with_ledger(os.environ))
+    except ConfigurationError as error:
+        end(str(error))
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     unpriced = sorted(item.id for item in configuration.deployments.values() if item.price is None)
     keyless = sorted({item.provider for item in configuration.deployments.values() if not item.has_credentials})
     print(
@@ -32,6 +44,8 @@ def check(file: Annotated[Path, typer.Argument(help="The YAML file.")]) -> None:
         print(f"note: no price is known for {', '.join(unpriced)}: their calls are reported as unpriced")
     if keyless:
         print(f"note: no key is set for {', '.join(keyless)}: their deployments are passed over")
+    if strict and warnings:
+        raise typer.Exit(1)
 
 
 def schema() -> None:

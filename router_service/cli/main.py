@@ -39,6 +39,7 @@ for command in (
     calls.receipt,
     calls.feedback,
     calls.models,
+    calls.budget,
     usage.usage,
     usage.export,
     replay.replay,

@@ -1,14 +1,15 @@
-"""Decisions and receipts as people read them in a terminal."""
+"""Decisions, receipts and budgets as people read them in a terminal."""
 
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 
 from rich.console import Console, Group
 from rich.table import Column, Table
 from rich.text import Text
 
-from llmrouter.v1 import chat_pb2, decision_pb2, model_pb2, receipt_pb2
+from llmrouter.v1 import chat_pb2, decision_pb2, model_pb2, receipt_pb2, usage_pb2
 from router_service.demo.counted import counted
 from router_service.spend.money import usd
 
@@ -87,6 +88,22 @@ def models_view(deployments: list[model_pb2.Deployment]) -> Table:
             str(deployment.context_window) if deployment.HasField("context_window") else "?",
             ", ".join(deployment.capabilities),
             "ok" if deployment.healthy else deployment.unhealthy_reason,
+        )
+    return table
+
+
+def allowances_view(allowances: list[usage_pb2.Allowance], shadow_caps: list[usage_pb2.Allowance]) -> Table:
+    """How a caller stands with limits and budgets, then shadows with their caps."""
+    table = plain_table("", "name", "of", "window", "used", "reserved", "amount", "unit", "renews in")
+    rows = [("budget" if one.mode else "limit", one) for one in allowances] + [("shadow", one) for one in shadow_caps]
+    for kind, one in rows:
+        money = one.unit == "nano_usd"
+        amounts = [usd(count) if money else str(count) for count in (one.used, one.reserved, one.amount)]
+        renews = str(timedelta(seconds=one.resets_in.seconds)) if one.HasField("resets_in") else ""
+        spent = kind != "limit" and one.used >= one.amount
+        table.add_row(
+            *(kind, one.name, one.scope or "all", one.window, *amounts, "USD" if money else one.unit, renews),
+            style="yellow" if spent else "",
         )
     return table
 

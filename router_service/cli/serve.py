@@ -18,6 +18,7 @@ from router_service.config.places import with_ledger
 from router_service.config.problem import ConfigurationError
 from router_service.edge.address import CannotServe
 from router_service.telemetry.logging import configure_logging
+from router_service.workers.line import Line, Place
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -35,12 +36,13 @@ def serve(
     log_json: Annotated[
         bool, typer.Option("--log-json", envvar="LLMROUTER_LOG_JSON", help="One JSON object a line.")
     ] = False,
-    worker: Annotated[int | None, typer.Option(hidden=True, help="File descriptor of the supervisor's line.")] = None,
+    worker: Annotated[str | None, typer.Option(hidden=True, help="Which worker of how many, such as 2/4.")] = None,
+    line: Annotated[int | None, typer.Option(hidden=True, help="File descriptor of the supervisor's line.")] = None,
 ) -> None:
     """Serve. SIGTERM drains and a second one stops at once; SIGHUP (or saving the file) reloads."""
     if log_level.lower() not in _LOG_LEVELS:
         end(f"--log-level is one of {', '.join(_LOG_LEVELS)}, not {log_level!r}.", MISUSED)
-    if worker is None:
+    if worker is None or line is None:
         _supervise(config, address, log_level, http_port=http_port, log_json=log_json)
     from router_service.app import Application  # noqa: PLC0415 - the server, which no other command waits for
 
@@ -52,9 +54,9 @@ def serve(
             environ=with_ledger(os.environ),
             address=address,
             http_port=http_port,
-            shared_port=worker is not None,
+            line=None if worker is None or line is None else _line(worker, line),
         )
-        await application.serve(None if worker is None else _line(worker))
+        await application.serve()
 
     try:
         uvloop.run(run())
@@ -89,9 +91,9 @@ def _supervise(
     os.execv(sys.executable, [*supervisor, "--", *command])  # noqa: S606 - no shell is what is wanted
 
 
-def _line(descriptor: int) -> socket.socket:
+def _line(worker: str, descriptor: int) -> Line:
     """The worker's end of the line to its supervisor, which processes that the worker starts do not get."""
     os.set_inheritable(descriptor, False)
-    line = socket.socket(fileno=descriptor)
-    line.setblocking(False)
-    return line
+    end = socket.socket(fileno=descriptor)
+    end.setblocking(False)
+    return Line(Place.read(worker), end)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from router_service.config.advice import advise
 from router_service.config.compilation import Catalogue, Compiler
 from router_service.config.configuration import Configuration
-from router_service.config.document import check
+from router_service.config.document import Document, check
 from router_service.config.limits_compilation import check_limits
 from router_service.config.problem import ConfigurationError, Problem
 from router_service.config.references import check_references
@@ -19,7 +20,7 @@ from router_service.config.source import Source, parse
 from router_service.config.vendors import VENDORS, Vendor
 from router_service.config.workers_check import check_workers
 
-__all__ = ["Catalogue", "from_environment", "load"]
+__all__ = ["Catalogue", "from_environment", "load", "review"]
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,20 @@ def load(path: Path, catalogue: Catalogue, environ: Mapping[str, str]) -> Config
     The catalogue gives prices and windows where the file does not. `environ` fills in `${NAME}` and is kept, so that
     secrets follow it. Relative files are looked for in the configuration file's directory.
     """
+    source = _read(path, environ)
+    return _compiled(source, _checked(source, environ, path.parent), catalogue, environ, path)
+
+
+def review(path: Path, catalogue: Catalogue, environ: Mapping[str, str]) -> tuple[Configuration, tuple[Problem, ...]]:
+    """As `load`, with what is allowed and hardly meant, in the file's order."""
+    source = _read(path, environ)
+    document = _checked(source, environ, path.parent)
+    configuration = _compiled(source, document, catalogue, environ, path)
+    advise(source, document, configuration)
+    return configuration, tuple(sorted(source.warnings, key=lambda warning: (warning.line, warning.column)))
+
+
+def _read(path: Path, environ: Mapping[str, str]) -> Source:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as exc:
@@ -37,20 +52,26 @@ def load(path: Path, catalogue: Catalogue, environ: Mapping[str, str]) -> Config
         raise _unreadable(path, message, "Check the path and the permissions") from exc
     except UnicodeDecodeError as exc:
         raise _unreadable(path, "is not UTF-8 text", "Save the file as UTF-8") from exc
-    return _compiled(parse(text, str(path), environ), catalogue, environ, path)
+    return parse(text, str(path), environ)
 
 
 def _unreadable(path: Path, message: str, fix: str) -> ConfigurationError:
     return ConfigurationError([Problem(file=str(path), line=1, column=1, path="", message=message, fix=fix)])
 
 
-def _compiled(source: Source, catalogue: Catalogue, environ: Mapping[str, str], file: Path | None) -> Configuration:
+def _checked(source: Source, environ: Mapping[str, str], directory: Path) -> Document:
     document = check(source)
-    check_references(source, document, file.parent if file else Path())
+    check_references(source, document, directory)
     check_limits(source, document, environ)
     check_workers(source, document)
     if source.problems:
         raise ConfigurationError(source.problems)
+    return document
+
+
+def _compiled(
+    source: Source, document: Document, catalogue: Catalogue, environ: Mapping[str, str], file: Path | None
+) -> Configuration:
     compiler = Compiler(source, document, catalogue=catalogue, environ=environ, file=file)
     try:
         return compiler.configuration()
@@ -96,7 +117,7 @@ def from_environment(environ: Mapping[str, str], catalogue: Catalogue) -> Config
         rules.insert(0, {"name": "strongest", "when": {"complexity": "complex"}, "use": [*strong, *cheap]})
     policy = {"baseline": (strong or cheap)[0], "rules": rules}
     source.data = {"providers": providers, "models": models, "policies": {"default": policy}}
-    return _compiled(source, catalogue, environ, None)
+    return _compiled(source, _checked(source, environ, Path()), catalogue, environ, None)
 
 
 def _no_provider() -> Problem:

@@ -48,7 +48,8 @@ class HttpShape(Shape):
         "`admin`, or where `address` is on loopback to all.",
     )
     metrics: bool = Field(
-        default=True, description="Keep metrics for `/metrics`. With several workers there are none: each has its own."
+        default=True,
+        description="Keep metrics for `/metrics`, which shows those of all workers, whichever of them is asked.",
     )
     tls: TlsShape | None = Field(
         default=None, description="Serve TLS with these files. Default: those of `server.tls`, else plaintext."

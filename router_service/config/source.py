@@ -44,14 +44,17 @@ class Source:
     """The file's content and what was found wrong with it so far.
 
     `data` is the top mapping (empty where the YAML is broken). `environment` maps the location of each text that is
-    one `${NAME}` and nothing else to NAME; `unusable` holds the locations whose variable is missing. Where `has_lines`
-    is false there is no file: problems then name variables in place of lines.
+    one `${NAME}` and nothing else to NAME, `references` holds those of texts with any `${NAME}`; `unusable` holds the
+    locations whose variable is missing. `warnings` are no mistakes. Where `has_lines` is false there is no file:
+    problems then name variables in place of lines.
     """
 
     file: str
     data: dict[str, Any] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
     environment: dict[Location, str] = field(default_factory=dict)
+    references: set[Location] = field(default_factory=set)
     unusable: set[Location] = field(default_factory=set)
     has_lines: bool = True
     _keys: dict[Location, tuple[int, int]] = field(default_factory=dict)
@@ -63,10 +66,15 @@ class Source:
             path = self.environment.get(location) or dotted(location)
             self.problems.append(Problem(file=self.file, line=0, column=0, path=path, message=message, fix=fix))
             return
+        self.problems.append(self._problem(location, message, fix, at_key=at_key))
+
+    def warn(self, location: Location, message: str, fix: str) -> None:
+        """Note what is allowed and hardly meant, at a value of the file or at the nearest thing above."""
+        self.warnings.append(self._problem(location, message, fix))
+
+    def _problem(self, location: Location, message: str, fix: str, *, at_key: bool = False) -> Problem:
         line, column = self.place(location, at_key=at_key)
-        self.problems.append(
-            Problem(file=self.file, line=line, column=column, path=dotted(location), message=message, fix=fix)
-        )
+        return Problem(file=self.file, line=line, column=column, path=dotted(location), message=message, fix=fix)
 
     def place(self, location: Location, *, at_key: bool = False) -> tuple[int, int]:
         """Line and column, from 1, of a value or its key; of what is above where the file does not hold it."""
@@ -297,6 +305,8 @@ class _Reader:
             self._source.unusable.add(location)
             return match[0]
 
+        if any(match["name"] for match in _REFERENCE.finditer(text)):
+            self._source.references.add(location)
         whole = _REFERENCE.fullmatch(text)
         if whole and whole["name"] and self._environ.get(whole["name"]):
             self._source.environment[location] = whole["name"]

@@ -59,6 +59,12 @@ class TextMatch:
         """Whether `value` (lower case) passes."""
         return (self.any_of is None or value in self.any_of) and value not in self.none_of
 
+    def covers(self, other: TextMatch) -> bool:
+        """Whether whatever the other accepts passes here too."""
+        if other.any_of is not None:
+            return all(self.accepts(value) for value in other.any_of - other.none_of)
+        return self.any_of is None and self.none_of <= other.none_of
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RangeMatch:
@@ -70,6 +76,11 @@ class RangeMatch:
     def accepts(self, value: int) -> bool:
         """Whether `value` lies in the range."""
         return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
+
+    def covers(self, other: RangeMatch) -> bool:
+        """Whether whatever the other accepts lies in this range too."""
+        below = self.at_least is None or (other.at_least is not None and other.at_least >= self.at_least)
+        return below and (self.at_most is None or (other.at_most is not None and other.at_most <= self.at_most))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +100,24 @@ class When:
     turns: RangeMatch | None = None
     needs: frozenset[Capability] = frozenset()
     needs_none_of: frozenset[Capability] = frozenset()
+
+    def covers(self, other: When) -> bool:
+        """Whether these conditions hold wherever the other's do; false also where that cannot be told of each alone."""
+        texts = [
+            (self.feature, other.feature),
+            (self.tier, other.tier),
+            (self.task_type, other.task_type),
+            (self.complexity, other.complexity),
+            (self.language, other.language),
+            *((match, other.labels.get(name)) for name, match in self.labels.items()),
+        ]
+        ranges = [(self.input_tokens, other.input_tokens), (self.turns, other.turns)]
+        return (
+            all(own is None or own.covers(match or TextMatch()) for own, match in texts)
+            and all(own is None or own.covers(match or RangeMatch()) for own, match in ranges)
+            and self.needs <= other.needs
+            and self.needs_none_of <= other.needs_none_of
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

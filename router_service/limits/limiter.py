@@ -12,7 +12,7 @@ import itertools
 import json
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from router_service.domain.error import Overloaded
 from router_service.domain.limit import (
@@ -172,6 +172,15 @@ class Limiter:
         meters = self._plan.every(subject, model)
         readings, now = await self._read(meters), self._wall()
         return tuple(_state(meter, reading, now) for meter, reading in zip(meters, readings, strict=True))
+
+    async def shadow_caps(self) -> tuple[MeterState, ...]:
+        """How far every shadow's cap is spent, by the shadow's id. Raises `Overloaded` while the counters are away."""
+        caps = self._plan.caps()
+        readings, now = await self._read(list(caps.values())), self._wall()
+        return tuple(
+            replace(_state(meter, reading, now), name=shadow)
+            for (shadow, meter), reading in zip(caps.items(), readings, strict=True)
+        )
 
     async def sweep(self) -> tuple[LapsedHold, ...]:
         """Holds whose owner is gone, for a reconciler to book. They stay reserved until `settle_lapsed`, so that a

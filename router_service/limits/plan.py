@@ -57,6 +57,11 @@ class Plan:
         rules = self._every if model else [rule for rule in self._every if not rule.scope.needs_model]
         return _meters(rules, _values(subject, model))
 
+    def caps(self) -> dict[str, Meter]:
+        """The meter of every shadow's cap, by the shadow's id."""
+        found = {shadow: self._cap(Subject(tenant="", shadow=shadow)) for shadow in self._shadows}
+        return {shadow: meter for shadow, (meter,) in found.items()}
+
     def _cap(self, subject: Subject) -> tuple[Meter, ...]:
         cap = self._shadows.get(subject.shadow)
         if cap is None:

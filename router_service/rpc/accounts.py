@@ -95,23 +95,26 @@ def usage_response(usage: Usage) -> router_service_pb2.QueryUsageResponse:
     )
 
 
-def allowances_response(states: Sequence[MeterState]) -> router_service_pb2.GetBudgetResponse:
-    """How a caller stands, as it is sent."""
+def allowances_response(
+    states: Sequence[MeterState], shadow_caps: Sequence[MeterState]
+) -> router_service_pb2.GetBudgetResponse:
+    """How a caller stands, and the shadows with their caps, as it is sent."""
     return router_service_pb2.GetBudgetResponse(
-        allowances=[
-            usage_pb2.Allowance(
-                name=state.name,
-                unit=state.unit,
-                scope=state.scope,
-                amount=state.amount,
-                used=state.used,
-                reserved=state.reserved,
-                window=state.window,
-                mode=state.mode.value if state.mode is not None else "",
-                resets_in=None if state.resets_in is None else duration(state.resets_in),
-            )
-            for state in states
-        ]
+        allowances=[_allowance(state) for state in states], shadow_caps=[_allowance(state) for state in shadow_caps]
+    )
+
+
+def _allowance(state: MeterState) -> usage_pb2.Allowance:
+    return usage_pb2.Allowance(
+        name=state.name,
+        unit=state.unit,
+        scope=state.scope,
+        amount=state.amount,
+        used=state.used,
+        reserved=state.reserved,
+        window=state.window,
+        mode=state.mode.value if state.mode is not None else "",
+        resets_in=None if state.resets_in is None else duration(state.resets_in),
     )
 
 

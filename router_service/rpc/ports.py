@@ -31,6 +31,9 @@ class Accounts(Protocol):
     async def allowances(self, subject: Subject, model: str) -> Sequence[MeterState]:
         """How a subject stands with limits and budgets; of a model's own only where one is named."""
 
+    async def shadow_caps(self) -> Sequence[MeterState]:
+        """How far the caps of all shadows are spent, under the shadows' ids."""
+
     async def receipt(self, tenant: str, request_id: str) -> Receipt | None:
         """The account of a tenant's earlier call that any process recorded, if there is a ledger and it has it."""
 

@@ -165,7 +165,10 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
             feature=caller.feature,
             tier=caller.tier or identity.grants.default_tier,
         )
-        return allowances_response(await self._accounts.allowances(subject, request.model))
+        states = await self._accounts.allowances(subject, request.model)
+        # As with their usage: shadows are the operator's.
+        caps = await self._accounts.shadow_caps() if identity.may_administer("") else ()
+        return allowances_response(states, caps)
 
     async def ListModels(self, request: wire.ListModelsRequest, context: Context) -> wire.ListModelsResponse:  # noqa: N802
         assign_request_id(context)

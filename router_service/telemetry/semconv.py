@@ -42,6 +42,8 @@ ERROR_TYPE: Final = "error.type"
 ERROR_OTHER: Final = "_OTHER"
 SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
+WORKER: Final = "llm_router.worker"
+"""Of the resource, where there are several: which of them, from 1."""
 
 # Generative AI
 OPERATION: Final = "gen_ai.operation.name"

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
@@ -56,6 +56,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+
+class Workers(Protocol):
+    """The workers of one supervisor, as one of them knows them."""
+
+    @property
+    def number(self) -> int:
+        """Which of them this one is, from 1."""
+
+    async def ask_others(self, question: bytes) -> Mapping[int, bytes | None]:
+        """What each of the others answers, by its number."""
+
+
 # The exporters and their queue log once a batch while a collector is away.
 _NOISY_LOGGERS = ("opentelemetry.exporter.otlp.proto.grpc.exporter", "opentelemetry.sdk._shared_internal")
 _rarely = Rarely(300.0)
@@ -66,8 +78,9 @@ class Telemetry:
 
     Spans go to `settings.otlp_endpoint` (or `OTEL_EXPORTER_OTLP_ENDPOINT`) and, at once and as objects, to
     `span_exporter` if given; metrics likewise to the endpoint and `metric_reader`, and with `exposes_metrics` whoever
-    asks gets them from `exposition`. Without any of them a call costs next to nothing, and only its audit record is
-    written. `features` are the configured ones: others share one label.
+    asks gets them from `exposition`, those of all `workers` where it is one of several. Without any of them a call
+    costs next to nothing, and only its audit record is written. `features` are the configured ones: others share one
+    label.
     `now` is nanoseconds since the epoch.
     """
 
@@ -80,14 +93,16 @@ class Telemetry:
         span_exporter: SpanExporter | None = None,
         metric_reader: MetricReader | None = None,
         exposes_metrics: bool = False,
+        workers: Workers | None = None,
         now: Callable[[], int] = time.time_ns,
     ) -> None:
         self._settings = settings
+        self._workers = workers
         self._failures = Failures()
         self._sinks: list[BatchSink | DirectSink] = []
         self._otlp_exporters: list[otlp.SpanExporter | OTLPMetricExporter] = []
         self._sampler = TailSampler(self._hand_on, ratio=settings.sample_ratio, slow_seconds=settings.slow_seconds)
-        resource = _resource(settings.service_name, version)
+        resource = _resource(settings.service_name, version, None if workers is None else workers.number)
         self._exposed = _exposed() if exposes_metrics else None
         self._meter_provider = self._metering(resource, metric_reader)
         self._metrics = self._make_metrics(features)
@@ -155,7 +170,25 @@ class Telemetry:
         return self._exposed is not None
 
     async def exposition(self, accept: str) -> tuple[bytes, str]:
-        """All metrics in the Prometheus format that suits an Accept header, and its content type."""
+        """All metrics in the Prometheus format that suits an Accept header, and its content type.
+
+        One of several workers asks the others for theirs: nobody knows which of them a scrape reaches.
+        """
+        if self._workers is None:
+            return await self._own(accept)
+        (own, kind), others = await asyncio.gather(self._own(accept), self._workers.ask_others(accept.encode()))
+        from router_service.telemetry.exposition import side_by_side  # noqa: PLC0415 - as in _exposed
+
+        return side_by_side({**others, self._workers.number: own}), kind
+
+    async def tell(self, question: bytes) -> bytes:
+        """This worker's part of an exposition, for another one; nothing where it keeps no metrics."""
+        if self._exposed is None:
+            return b""
+        text, _ = await self._own(question.decode())
+        return text
+
+    async def _own(self, accept: str) -> tuple[bytes, str]:
         assert self._exposed is not None
         return await asyncio.to_thread(self._exposed.text, accept)
 
@@ -295,11 +328,13 @@ async def _in_thread(work: Callable[[], None], seconds: float) -> bool:
     return True
 
 
-def _resource(service_name: str, version: str) -> Resource:
+def _resource(service_name: str, version: str, worker: int | None) -> Resource:
     # Counters of workers that are not told apart would overwrite one another where they are kept.
     attributes = {SERVICE_NAME: service_name, SERVICE_INSTANCE_ID: f"{socket.gethostname()}-{os.getpid()}"}
     if version:
         attributes[SERVICE_VERSION] = version
+    if worker is not None:
+        attributes[semconv.WORKER] = str(worker)
     for given in OTELResourceDetector().detect().attributes:  # OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES
         attributes.pop(given, None)
     return Resource.create(attributes)

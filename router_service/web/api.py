@@ -171,8 +171,8 @@ class Api:
         if not self._telemetry.exposes_metrics:
             raise BadHttp(
                 404,
-                "This router keeps no metrics to fetch: `server.http.metrics` is off, or there are several workers, "
-                "each with its own. Have them sent by OTLP.",
+                "This router keeps no metrics to fetch: `server.http.metrics` is off. Switch it on, or have them sent "
+                "by OTLP.",
             )
         text, kind = await self._telemetry.exposition(exchange.headers.get("accept", ""))
         await exchange.respond(200, text, kind=kind)

@@ -21,7 +21,7 @@ def main() -> int:
     parser.add_argument("--address", required=True)
     parser.add_argument("--log-level", default="INFO")
     parser.add_argument("--log-json", action="store_true")
-    parser.add_argument("command", nargs="+", help="of a worker, which gets --address and --worker as well")
+    parser.add_argument("command", nargs="+", help="of a worker, which gets --address, --worker and --line as well")
     given = parser.parse_args()
     configure_logging(given.log_level.upper(), json=given.log_json)
     try:

@@ -10,6 +10,9 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 
+from router_service.workers.line import Place
+from router_service.workers.switchboard import Switchboard
+
 logger = logging.getLogger("llmrouter.workers")
 
 # A worker that served this long did not die of its start.
@@ -18,9 +21,8 @@ _STEADY = 60.0
 _HOPELESS = 5
 _SHORTEST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
-
-READY = b"1"
-"""What a worker says when it serves. It drains when the supervisor's end of the line closes, however that came."""
+# Of the line of a worker that ended: for what it said last.
+_LAST_WORDS = 1.0
 
 
 def pause_before(failures: int) -> float:
@@ -29,7 +31,8 @@ def pause_before(failures: int) -> float:
 
 
 class Supervisor:
-    """Runs `command` so many times, each with `--worker` and the file descriptor of its line to the supervisor.
+    """Runs `command` so many times, each with its place as `--worker` and the file descriptor of its line to the
+    supervisor as `--line`. A worker drains when the supervisor's end of the line closes, however that came.
 
     The first worker goes ahead, so that what keeps all of them from serving is said once.
     """
@@ -42,6 +45,7 @@ class Supervisor:
         self._pause_before = pause_before
         self._running: dict[int, asyncio.subprocess.Process] = {}
         self._serving: set[int] = set()
+        self._switchboard = Switchboard()
         self._to_reload: set[int] = set()
         self._others_may_start = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -95,29 +99,28 @@ class Supervisor:
         """A worker's whole life: its exit code, and whether it came to serve."""
         ours, theirs = socket.socketpair()
         with ours:
-            ours.setblocking(False)
             with theirs:
-                line = theirs.fileno()
+                line, place = theirs.fileno(), Place(number=number, of=self._workers)
                 process = await asyncio.create_subprocess_exec(
-                    *self._command, "--worker", str(line), stdin=asyncio.subprocess.DEVNULL, pass_fds=(line,)
+                    *(*self._command, "--worker", str(place), "--line", str(line)),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=(line,),
                 )
             self._running[number] = process
             if self._stopping.is_set():
                 _signal(process, signal.SIGTERM)
-            served = await self._hear(ours) == READY
-            if served:
-                self._serves(number, process)
+            attending = asyncio.create_task(
+                self._switchboard.attend(number, ours, lambda: self._serves(number, process))
+            )
             code = await process.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS):
+                    await attending
+            served = number in self._serving
             self._serving.discard(number)
             self._to_reload.discard(number)
             del self._running[number]
             return code, served
-
-    async def _hear(self, line: socket.socket) -> bytes:
-        try:
-            return await asyncio.get_running_loop().sock_recv(line, len(READY))
-        except OSError:
-            return b""
 
     def _serves(self, number: int, process: asyncio.subprocess.Process) -> None:
         self._serving.add(number)

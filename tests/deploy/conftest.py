@@ -118,7 +118,7 @@ def router_check(router: Mapping[str, Any], folder: Path, environ: Mapping[str, 
     """What `llmrouter check` says of a configuration, put into the folder, in just this environment."""
     file = folder / "router.yaml"
     file.write_text(yaml.safe_dump(dict(router)))
-    command = [sys.executable, "-m", "router_service", "check", str(file)]
+    command = [sys.executable, "-m", "router_service", "check", "--strict", str(file)]
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **environ}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=_LASTS

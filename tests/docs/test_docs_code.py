@@ -204,7 +204,7 @@ def _parse(words: tuple[str, ...]) -> None:
         assert current is not None
 
 
-LIVE = ("check", "schema", "explain", "route", "complete", "models", "usage", "export", "replay", "import")
+LIVE = ("check", "schema", "explain", "route", "complete", "models", "budget", "usage", "export", "replay", "import")
 """What acts on nothing but this test's own folder and router. Others, such as `serve` and `train`, are only parsed."""
 EXIT_CODES = {"import": 3}
 

@@ -14,8 +14,8 @@ import yaml
 DEPLOY = Path(__file__).parents[2] / "deploy"
 ALERTS = DEPLOY / "prometheus" / "alerts.yaml"
 DASHBOARD = DEPLOY / "grafana" / "dashboards" / "llmrouter.json"
-OF_THE_SCRAPE = frozenset({"job", "instance"})
-"""Labels that Prometheus itself adds to every series."""
+OF_ALL = frozenset({"job", "instance", "llm_router_worker"})
+"""Labels of every series: Prometheus adds two, and a router of several workers which of them it is."""
 _VARIABLES = {"$__rate_interval": "5m", "$__range": "1h", "$job": ".*", "$instance": ".*"}
 
 
@@ -75,10 +75,10 @@ def _unknown(node: Any, exposed: Mapping[str, frozenset[str]]) -> Iterator[str]:
             yield f"there is no metric {node.name}"
         else:
             for matcher in node.matchers.matchers:
-                if matcher.name not in labels | OF_THE_SCRAPE:
+                if matcher.name not in labels | OF_ALL:
                     yield f"{node.name} has no label {matcher.name}"
     elif isinstance(node, promql.AggregateExpr) and node.modifier is not None:
-        known = set(OF_THE_SCRAPE)
+        known = set(OF_ALL)
         for selector in _selectors(node):
             known |= exposed.get(selector.name, frozenset())
         for label in node.modifier.labels:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from queries import ALERTS, DASHBOARD, alerts, generated, legends, metrics_of, panels, unknown
+from queries import ALERTS, DASHBOARD, OF_ALL, alerts, generated, legends, metrics_of, panels, unknown
 from watched_router import watched_router
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "observability.md"
@@ -48,7 +48,8 @@ def test_the_reference_lists_each_metric_with_its_labels(exposed: Mapping[str, f
         f"{name}_count" if kind == "histogram" else name: frozenset(re.findall(r"`(\w+)`", labels))
         for name, kind, labels in rows
     }
-    assert listed == {name: exposed.get(name) for name in listed}
+    assert listed == {name: exposed[name] - OF_ALL if name in exposed else None for name in listed}
+    assert all("llm_router_worker" in labels for name, labels in exposed.items() if name != "up")
     assert {_family(name) for name in exposed} - {_family(name) for name in listed} == {"up"}
 
 

@@ -111,6 +111,8 @@ async def test_no_panel_is_empty_and_no_query_fails(tmp_path: Path) -> None:
         await server.until('ALERTS{alertname="LLMRouterKeyRefused", alertstate="firing"}')
         spent = await server.query("max by (llm_router_budget_name) (llm_router_budget_used)")
         assert {one["metric"]["llm_router_budget_name"] for one in spent} == {"daily", "spent"}
+        [serving] = await server.query("sum by (instance) (llm_router_worker_up)")
+        assert serving["value"][1] == "2"
 
 
 def _free_port() -> int:

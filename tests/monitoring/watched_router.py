@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import urllib.request
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
@@ -15,6 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from llmrouter import AsyncClient, RouterError
 from router_service.app import Application
 from router_service.simulator import SimulatedModel, Simulator
+from router_service.workers.line import Line, Place
+from router_service.workers.switchboard import Switchboard
+
+Worker = tuple[Application, int]
 
 CONFIGURATION = """
 server: {address: "127.0.0.1:0", lame_duck: 0s, http: {address: "127.0.0.1:0"}}
@@ -129,16 +134,41 @@ async def _collector() -> AsyncIterator[str]:
         await server.stop(None)
 
 
-@asynccontextmanager
-async def watched_router(folder: Path) -> AsyncIterator[WatchedRouter]:
-    """A router whose files are in `folder`."""
+def _configured(folder: Path) -> Path:
+    folder.mkdir()
     file = folder / "router.yaml"
     file.write_text(CONFIGURATION)
+    return file
+
+
+@asynccontextmanager
+async def _worker(folder: Path, place: str, board: Switchboard, environ: Mapping[str, str]) -> AsyncIterator[Worker]:
+    """One worker in this process, with its port; its files are in `folder`."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    line = Line(Place.read(place), theirs)
+    application = Application(_configured(folder), environ=environ, line=line)
+    ready = asyncio.Event()
+    attending = asyncio.create_task(board.attend(line.number, ours, ready.set))
+    port = await application.start()
+    line.say_ready()
+    await ready.wait()
+    try:
+        yield application, port
+    finally:
+        await application.stop()
+        await attending
+
+
+@asynccontextmanager
+async def watched_router(folder: Path) -> AsyncIterator[WatchedRouter]:
+    """A router whose files are in `folder`: the first of its two workers gets all calls."""
+    board = Switchboard()
     async with Simulator(MODELS) as simulator, _collector() as collector:
-        application = Application(file, environ={"SIMULATOR_URL": simulator.origin, "COLLECTOR": collector})
-        port = await application.start()
-        try:
-            async with AsyncClient.connect(f"127.0.0.1:{port}", timeout=20) as client:
-                yield WatchedRouter(application, simulator, client)
-        finally:
-            await application.stop()
+        environ = {"SIMULATOR_URL": simulator.origin, "COLLECTOR": collector}
+        async with (
+            _worker(folder / "first", "1/2", board, environ) as (application, port),
+            _worker(folder / "second", "2/2", board, environ),
+            AsyncClient.connect(f"127.0.0.1:{port}", timeout=20) as client,
+        ):
+            yield WatchedRouter(application, simulator, client)

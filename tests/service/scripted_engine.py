@@ -208,6 +208,9 @@ class NoAccounts:
     async def allowances(self, subject: Subject, model: str) -> Sequence[MeterState]:
         return ()
 
+    async def shadow_caps(self) -> Sequence[MeterState]:
+        return ()
+
     async def receipt(self, tenant: str, request_id: str) -> Receipt | None:
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 import grpc
 from opentelemetry.sdk.trace import ReadableSpan
 from running_router import (
+    ADMIN_KEY,
     CONFIGURATION,
     Running,
+    bearer,
     billed,
     configured,
     in_redis,
@@ -21,8 +24,10 @@ from running_router import (
     until,
     with_keys,
 )
+from typer.testing import CliRunner
 
 from llmrouter.v1 import router_service_pb2, usage_pb2
+from router_service.cli.main import app
 from router_service.ledger.comparison import ComparisonReader
 from router_service.ledger.usage import UsageBy, UsageQuery
 from router_service.simulator import SimulatedModel, Simulator
@@ -144,6 +149,15 @@ async def test_a_shadow_is_asked_after_the_answer_and_nothing_of_it_reaches_the_
         assert (await client.receipt("seen")).cost_nano_usd == answer.receipt.cost_nano_usd
 
 
+async def budget_command(router: Running, key: str) -> str:
+    """What `llmrouter budget` prints to whoever has the key."""
+    result = await asyncio.to_thread(
+        CliRunner().invoke, app, ["budget", "--address", f"127.0.0.1:{router.port}"], env={"LLMROUTER_API_KEY": key}
+    )
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
 async def _answered(router: Running) -> int:
     return router.application.engine.shadows.counts().calls.get(("default/try", "answered"), 0)
 
@@ -165,6 +179,18 @@ async def test_a_shadow_is_paid_by_the_operator_and_seen_by_administrators(tmp_p
         costs = {row.group[0].value: row.cost_nano_usd for row in seen.rows}
         made = [entry for entry in router.simulator.journal if entry.model == "deepseek-chat"]
         assert costs["default/try"] == billed(router.application, made) > 0
+
+        request = router_service_pb2.GetBudgetRequest()
+        assert not (await router.stub.GetBudget(request, metadata=bearer(key))).shadow_caps
+        [cap] = await router.client(ADMIN_KEY).shadow_caps()
+        assert (cap.name, cap.unit, cap.amount, cap.window) == ("default/try", "nano_usd", 5 * 10**9, "day")
+        assert (cap.used, cap.reserved) == (costs["default/try"], 0)
+        assert 0 < cap.resets_in.seconds <= 86_400
+        told = await budget_command(router, ADMIN_KEY)
+        row = r"^ *shadow +default/try +all +day +\$0.0\S+ +\$0\S* +\$5\S* +USD +\d+:\d\d:\d\d *$"
+        assert re.search(row, told, re.MULTILINE), told
+        assert "No limit and no budget applies" in await budget_command(router, key)
+
         database = router.application._state._database
         assert database is not None
         [pair] = await ComparisonReader(database).shadow_pairs("default/try", *SPAN)

@@ -14,12 +14,16 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import grpc.aio
+import httpx2
+from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.redis_server import RedisServer
 from llmrouter import AsyncClient, NotFound, RateLimited
 from llmrouter.v1.receipt_pb2 import Receipt
 from router_service.app import Application
 from router_service.simulator.server import Simulator
+from router_service.workers.line import Line, Place
+from router_service.workers.switchboard import Switchboard
 
 LLMROUTER = Path(sys.executable).parent / "llmrouter"
 ALLOWED = 30
@@ -43,6 +47,7 @@ limits:
   all: {{requests: {ALLOWED}, window: hour, match: {{feature: limited}}, fail: closed}}
 """
 )
+WATCHED = CONFIGURATION.replace("workers: 2", 'workers: 2, http: {address: "127.0.0.1:${HTTP_PORT}"}')
 
 
 class Router:
@@ -52,13 +57,14 @@ class Router:
         self.process = process
         self.file = file
         self.address = ""
+        self.metrics = ""
         self.workers: dict[int, int] = {}
 
     async def said(self, pattern: str) -> re.Match[str]:
         """The next line of the log that matches; on the way, who serves where."""
         assert self.process.stdout is not None
         seen: list[str] = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while line := (await self.process.stdout.readline()).decode():
                 seen.append(line)
                 if match := re.search(r"worker (\d) serves as process (\d+)", line):
@@ -81,13 +87,15 @@ async def serving(folder: Path, configuration: str, redis: RedisServer, simulato
     file = folder / "router.yaml"
     namespace = folder.name.replace("_", "-")
     file.write_text(configuration.replace("timeout: 5s", f"timeout: 5s, namespace: {namespace}"))
+    http_port = _free_port()
     process = await asyncio.create_subprocess_exec(
         *(LLMROUTER, "serve", "--config", file),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "SIMULATOR_URL": simulator.origin, "REDIS_URL": redis.url},
+        env={**os.environ, "SIMULATOR_URL": simulator.origin, "REDIS_URL": redis.url, "HTTP_PORT": str(http_port)},
     )
     router = Router(process, file)
+    router.metrics = f"http://127.0.0.1:{http_port}/metrics"
     try:
         router.address = (await router.said(r"starting 2 workers on (\S+)"))[1]
         await router.said("all 2 workers serve")
@@ -109,6 +117,25 @@ async def connections(router: Router, count: int) -> AsyncIterator[list[AsyncCli
     finally:
         for client in clients:
             await client.aclose()
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+async def scraped(router: Router) -> dict[str, dict[str, float]]:
+    """What each worker exposes, by its number, as one scrape of whichever of them shows it."""
+    async with httpx2.AsyncClient() as client:
+        reply = await client.get(router.metrics)
+    assert reply.status_code == 200
+    found: dict[str, dict[str, float]] = {}
+    for family in text_string_to_metric_families(reply.text):
+        for sample in family.samples:
+            of_worker = found.setdefault(sample.labels["llm_router_worker"], {})
+            of_worker[sample.name] = of_worker.get(sample.name, 0) + sample.value
+    return found
 
 
 async def receipt_of(client: AsyncClient, request_id: str) -> Receipt:
@@ -156,14 +183,32 @@ async def test_limits_receipts_ledger_and_drain_hold_over_both_workers(redis: Re
 
 
 async def test_a_worker_dies_and_the_other_serves_until_it_is_replaced(redis: RedisServer, tmp_path: Path) -> None:
-    async with Simulator(speed=float("inf")) as simulator, serving(tmp_path, CONFIGURATION, redis, simulator) as router:
+    async with Simulator(speed=float("inf")) as simulator, serving(tmp_path, WATCHED, redis, simulator) as router:
+        async with connections(router, 10) as clients:
+            await asyncio.gather(*(client.complete("Hello") for client in clients))
+        before = await scraped(router)
+        assert {worker: told["llm_router_worker_up"] for worker, told in before.items()} == {"1": 1.0, "2": 1.0}
+        # Another scrape may reach the other worker; both tell the same.
+        assert {tuple(_calls(await scraped(router)).items()) for _ in range(6)} == {tuple(_calls(before).items())}
+        assert sum(_calls(before).values()) == 10
+
         dead = router.workers[1]
         os.kill(dead, signal.SIGKILL)
         await router.said("worker 1 was ended by SIGKILL")
         async with connections(router, 10) as clients:
             await asyncio.gather(*(client.complete("Hello") for client in clients))
+        while_away = await scraped(router)
+        assert while_away["1"] == {"llm_router_worker_up": 0.0}
+        assert _calls(while_away)["2"] == _calls(before)["2"] + 10
         await router.said("all 2 workers serve")
         assert router.workers[1] != dead
+        after = await scraped(router)
+        assert {worker: told["llm_router_worker_up"] for worker, told in after.items()} == {"1": 1.0, "2": 1.0}
+        assert _calls(after) == {"1": 0.0, "2": _calls(while_away)["2"]}
+
+
+def _calls(exposed: dict[str, dict[str, float]]) -> dict[str, float]:
+    return {worker: told.get("llm_router_requests_total", 0.0) for worker, told in sorted(exposed.items())}
 
 
 async def test_a_worker_drains_when_its_supervisor_is_gone(tmp_path: Path) -> None:
@@ -171,12 +216,13 @@ async def test_a_worker_drains_when_its_supervisor_is_gone(tmp_path: Path) -> No
     file.write_text(CONFIGURATION)
     environ = {"SIMULATOR_URL": "http://127.0.0.1:1", "REDIS_URL": "redis://127.0.0.1:1"}
     ours, theirs = socket.socketpair()
-    with ours, theirs:
-        for line in (ours, theirs):
-            line.setblocking(False)
-        application = Application(file, environ=environ, shared_port=True)
-        serving = asyncio.create_task(application.serve(theirs))
-        async with asyncio.timeout(20):
-            assert await asyncio.get_running_loop().sock_recv(ours, 1) == b"1"
-            ours.close()
-            await serving
+    theirs.setblocking(False)
+    line = Line(Place(number=1, of=2), theirs)
+    application = Application(file, environ=environ, line=line)
+    ready = asyncio.Event()
+    supervising = asyncio.create_task(Switchboard().attend(1, ours, ready.set))
+    serving = asyncio.create_task(application.serve())
+    async with asyncio.timeout(20):
+        await ready.wait()
+        supervising.cancel()
+        await serving

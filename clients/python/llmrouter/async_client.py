@@ -125,6 +125,10 @@ class AsyncClient:
         """How the caller stands with every limit and budget that applies."""
         return list((await _send(self._stub.GetBudget, self._calls.budget(options))).allowances)
 
+    async def shadow_caps(self, **options: Unpack[CallOptions]) -> list[Allowance]:
+        """How far the caps of shadow calls are spent, by the shadows' ids. For administrators; others get none."""
+        return list((await _send(self._stub.GetBudget, self._calls.shadow_caps(options))).shadow_caps)
+
     async def create_key(self, name: str, **options: Unpack[KeyOptions]) -> CreateKeyResponse:
         """Make an API key; `secret_key` is in this response and nowhere else. For administrators."""
         return await _send(self._admin.CreateKey, self._calls.create_key(name, options))

@@ -105,6 +105,10 @@ class Calls:
         check_names(options, _BUDGET_OPTIONS)
         return self._outgoing(budget_request(options), options)
 
+    def shadow_caps(self, options: CallOptions) -> Outgoing[GetBudgetRequest]:
+        check_names(options, _CALL_OPTIONS)
+        return self._outgoing(GetBudgetRequest(), options)
+
     def create_key(self, name: str, options: KeyOptions) -> Outgoing[CreateKeyRequest]:
         check_names(options, _KEY_OPTIONS)
         return self._outgoing(key_request(name, options), options)

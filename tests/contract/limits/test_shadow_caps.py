@@ -88,6 +88,24 @@ async def test_a_budget_of_the_same_name_is_another_counter(counters: Counters) 
     assert await spend(limiter, 20 * USD, subject=CALLER)
 
 
+async def test_caps_are_told_with_what_is_held_and_when_they_renew(counters: Counters) -> None:
+    limiter = limiter_of(counters, caps())
+    assert await spend(limiter, 3 * USD, actual=2 * USD)
+    held = await hold(limiter, subject=SHADOW, nano_usd=5 * USD, tokens=1)
+    await counters.counted()
+    told = {state.name: state for state in await limiter.shadow_caps()}
+    assert {name: (state.used, state.reserved) for name, state in told.items()} == {
+        "default/try": (7 * USD, 5 * USD),
+        "default/other": (0, 0),
+    }
+    assert {(state.amount, state.unit, state.window) for state in told.values()} == {(20 * USD, "nano_usd", "day")}
+    assert 0 < (told["default/try"].resets_in or 0) <= 86_400
+    limiter.settle(held, tokens=1, nano_usd=USD)
+    await counters.counted()
+    assert [(state.used, state.reserved) for state in await limiter.shadow_caps()] == [(3 * USD, 0), (0, 0)]
+    assert await limiter_of(counters, LimitRules()).shadow_caps() == ()
+
+
 async def test_a_shadow_without_a_cap_may_spend_nothing(counters: Counters) -> None:
     limiter = limiter_of(counters, LimitRules())
     with pytest.raises(Overloaded, match="default/try has no cap"):

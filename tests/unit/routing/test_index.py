@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from hypothesis import given
+import itertools
+from dataclasses import replace
+
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from routing_values import call, deployment, none_of, one_of, rule, signals
 
@@ -35,6 +38,7 @@ WHENS = st.builds(
     needs=NEEDS,
     needs_none_of=NEEDS,
 )
+SIMPLE = st.builds(When, feature=TEXTS, tier=TEXTS, input_tokens=RANGES, needs=NEEDS)
 CALLERS = st.builds(
     Caller, feature=VALUES, tier=VALUES, task_type=VALUES, labels=st.dictionaries(VALUES, VALUES, max_size=2)
 )
@@ -130,3 +134,36 @@ def test_only_rules_that_pass_the_index_are_read() -> None:
     ]
     assert first(rules, tier="tier-700") == "700"
     assert read == ["700"]
+
+
+@settings(max_examples=60)
+@given(earlier=SIMPLE, later=SIMPLE, same=st.sets(st.sampled_from(["feature", "tier", "input_tokens", "needs"])))
+def test_a_rule_that_an_earlier_one_covers_is_never_reached(earlier: When, later: When, same: set[str]) -> None:
+    # Few differences, so that it is covered often enough.
+    later = replace(later, **{name: getattr(earlier, name) for name in same})
+    index = RuleIndex([rule("earlier", ANYONE, earlier), rule("later", ANYONE, later)])
+    reached = {
+        found.name
+        for feature, tier, tokens, needs in itertools.product(
+            "abd", "abd", range(7), [frozenset(), frozenset({Capability.TOOLS})]
+        )
+        if (found := index.first_match(Caller(feature=feature, tier=tier), signals(input_tokens=tokens, needs=needs)))
+    }
+    assert earlier.covers(earlier)
+    assert not (earlier.covers(later) and "later" in reached)
+
+
+def test_a_text_match_covers_what_accepts_no_more() -> None:
+    some = [frozenset(some) for some in ((), ("a",), ("b",), ("a", "b"))]
+    matches = [TextMatch(any_of=any_of, none_of=none_of) for any_of in (None, *some) for none_of in some]
+    for wide, narrow in itertools.product(matches, matches):
+        accepted = [value for value in "abc" if narrow.accepts(value)]
+        assert wide.covers(narrow) == all(wide.accepts(value) for value in accepted), (wide, narrow)
+
+
+def test_a_range_covers_what_accepts_no_more() -> None:
+    bounds = [*itertools.product((None, 1, 2), (None, 2, 3))]
+    ranges = [RangeMatch(at_least=low, at_most=high) for low, high in bounds]
+    for wide, narrow in itertools.product(ranges, ranges):
+        accepted = [value for value in range(5) if narrow.accepts(value)]
+        assert wide.covers(narrow) == all(wide.accepts(value) for value in accepted), (wide, narrow)

@@ -20,7 +20,7 @@ import os, signal, socket, sys
 line = socket.socket(fileno=int(sys.argv[-1]))
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 signal.signal(signal.SIGHUP, lambda *_: os.write(1, b"reloads %d\n" % os.getpid()))
-line.send(b"1")
+line.send(b"\x01" + bytes(10))
 while True:
     try:
         line.recv(1)

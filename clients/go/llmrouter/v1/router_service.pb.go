@@ -1008,7 +1008,10 @@ func (x *GetBudgetRequest) GetModel() string {
 type GetBudgetResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// allowances of every limit and budget that applies.
-	Allowances    []*Allowance `protobuf:"bytes,1,rep,name=allowances,proto3" json:"allowances,omitempty"`
+	Allowances []*Allowance `protobuf:"bytes,1,rep,name=allowances,proto3" json:"allowances,omitempty"`
+	// shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+	// are the operator's: administrators see them, for others there are none.
+	ShadowCaps    []*Allowance `protobuf:"bytes,2,rep,name=shadow_caps,json=shadowCaps,proto3" json:"shadow_caps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1046,6 +1049,13 @@ func (*GetBudgetResponse) Descriptor() ([]byte, []int) {
 func (x *GetBudgetResponse) GetAllowances() []*Allowance {
 	if x != nil {
 		return x.Allowances
+	}
+	return nil
+}
+
+func (x *GetBudgetResponse) GetShadowCaps() []*Allowance {
+	if x != nil {
+		return x.ShadowCaps
 	}
 	return nil
 }
@@ -1231,11 +1241,13 @@ const file_llmrouter_v1_router_service_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"V\n" +
 	"\x10GetBudgetRequest\x12,\n" +
 	"\x06caller\x18\x01 \x01(\v2\x14.llmrouter.v1.CallerR\x06caller\x12\x14\n" +
-	"\x05model\x18\x02 \x01(\tR\x05model\"L\n" +
+	"\x05model\x18\x02 \x01(\tR\x05model\"\x86\x01\n" +
 	"\x11GetBudgetResponse\x127\n" +
 	"\n" +
 	"allowances\x18\x01 \x03(\v2\x17.llmrouter.v1.AllowanceR\n" +
-	"allowances\"O\n" +
+	"allowances\x128\n" +
+	"\vshadow_caps\x18\x02 \x03(\v2\x17.llmrouter.v1.AllowanceR\n" +
+	"shadowCaps\"O\n" +
 	"\x11ListModelsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -1346,28 +1358,29 @@ var file_llmrouter_v1_router_service_proto_depIdxs = []int32{
 	36, // 31: llmrouter.v1.QueryUsageResponse.total:type_name -> llmrouter.v1.UsageRow
 	16, // 32: llmrouter.v1.GetBudgetRequest.caller:type_name -> llmrouter.v1.Caller
 	37, // 33: llmrouter.v1.GetBudgetResponse.allowances:type_name -> llmrouter.v1.Allowance
-	38, // 34: llmrouter.v1.ListModelsResponse.deployments:type_name -> llmrouter.v1.Deployment
-	0,  // 35: llmrouter.v1.RouterService.Route:input_type -> llmrouter.v1.RouteRequest
-	2,  // 36: llmrouter.v1.RouterService.Complete:input_type -> llmrouter.v1.CompleteRequest
-	4,  // 37: llmrouter.v1.RouterService.StreamComplete:input_type -> llmrouter.v1.StreamCompleteRequest
-	6,  // 38: llmrouter.v1.RouterService.GetReceipt:input_type -> llmrouter.v1.GetReceiptRequest
-	8,  // 39: llmrouter.v1.RouterService.RecordFeedback:input_type -> llmrouter.v1.RecordFeedbackRequest
-	10, // 40: llmrouter.v1.RouterService.QueryUsage:input_type -> llmrouter.v1.QueryUsageRequest
-	12, // 41: llmrouter.v1.RouterService.GetBudget:input_type -> llmrouter.v1.GetBudgetRequest
-	14, // 42: llmrouter.v1.RouterService.ListModels:input_type -> llmrouter.v1.ListModelsRequest
-	1,  // 43: llmrouter.v1.RouterService.Route:output_type -> llmrouter.v1.RouteResponse
-	3,  // 44: llmrouter.v1.RouterService.Complete:output_type -> llmrouter.v1.CompleteResponse
-	5,  // 45: llmrouter.v1.RouterService.StreamComplete:output_type -> llmrouter.v1.StreamCompleteResponse
-	7,  // 46: llmrouter.v1.RouterService.GetReceipt:output_type -> llmrouter.v1.GetReceiptResponse
-	9,  // 47: llmrouter.v1.RouterService.RecordFeedback:output_type -> llmrouter.v1.RecordFeedbackResponse
-	11, // 48: llmrouter.v1.RouterService.QueryUsage:output_type -> llmrouter.v1.QueryUsageResponse
-	13, // 49: llmrouter.v1.RouterService.GetBudget:output_type -> llmrouter.v1.GetBudgetResponse
-	15, // 50: llmrouter.v1.RouterService.ListModels:output_type -> llmrouter.v1.ListModelsResponse
-	43, // [43:51] is the sub-list for method output_type
-	35, // [35:43] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	37, // 34: llmrouter.v1.GetBudgetResponse.shadow_caps:type_name -> llmrouter.v1.Allowance
+	38, // 35: llmrouter.v1.ListModelsResponse.deployments:type_name -> llmrouter.v1.Deployment
+	0,  // 36: llmrouter.v1.RouterService.Route:input_type -> llmrouter.v1.RouteRequest
+	2,  // 37: llmrouter.v1.RouterService.Complete:input_type -> llmrouter.v1.CompleteRequest
+	4,  // 38: llmrouter.v1.RouterService.StreamComplete:input_type -> llmrouter.v1.StreamCompleteRequest
+	6,  // 39: llmrouter.v1.RouterService.GetReceipt:input_type -> llmrouter.v1.GetReceiptRequest
+	8,  // 40: llmrouter.v1.RouterService.RecordFeedback:input_type -> llmrouter.v1.RecordFeedbackRequest
+	10, // 41: llmrouter.v1.RouterService.QueryUsage:input_type -> llmrouter.v1.QueryUsageRequest
+	12, // 42: llmrouter.v1.RouterService.GetBudget:input_type -> llmrouter.v1.GetBudgetRequest
+	14, // 43: llmrouter.v1.RouterService.ListModels:input_type -> llmrouter.v1.ListModelsRequest
+	1,  // 44: llmrouter.v1.RouterService.Route:output_type -> llmrouter.v1.RouteResponse
+	3,  // 45: llmrouter.v1.RouterService.Complete:output_type -> llmrouter.v1.CompleteResponse
+	5,  // 46: llmrouter.v1.RouterService.StreamComplete:output_type -> llmrouter.v1.StreamCompleteResponse
+	7,  // 47: llmrouter.v1.RouterService.GetReceipt:output_type -> llmrouter.v1.GetReceiptResponse
+	9,  // 48: llmrouter.v1.RouterService.RecordFeedback:output_type -> llmrouter.v1.RecordFeedbackResponse
+	11, // 49: llmrouter.v1.RouterService.QueryUsage:output_type -> llmrouter.v1.QueryUsageResponse
+	13, // 50: llmrouter.v1.RouterService.GetBudget:output_type -> llmrouter.v1.GetBudgetResponse
+	15, // 51: llmrouter.v1.RouterService.ListModels:output_type -> llmrouter.v1.ListModelsResponse
+	44, // [44:52] is the sub-list for method output_type
+	36, // [36:44] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_llmrouter_v1_router_service_proto_init() }

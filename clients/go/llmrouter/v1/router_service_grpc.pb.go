@@ -50,7 +50,8 @@ type RouterServiceClient interface {
 	RecordFeedback(ctx context.Context, in *RecordFeedbackRequest, opts ...grpc.CallOption) (*RecordFeedbackResponse, error)
 	// QueryUsage tells what was used and what it cost. Callers see their own tenant; administrators see others.
 	QueryUsage(ctx context.Context, in *QueryUsageRequest, opts ...grpc.CallOption) (*QueryUsageResponse, error)
-	// GetBudget tells how the caller stands with every limit and budget that applies.
+	// GetBudget tells how the caller stands with every limit and budget that applies; administrators also how far the
+	// caps of shadow calls are spent.
 	GetBudget(ctx context.Context, in *GetBudgetRequest, opts ...grpc.CallOption) (*GetBudgetResponse, error)
 	// ListModels lists the configured deployments with capabilities, prices and health.
 	ListModels(ctx context.Context, in *ListModelsRequest, opts ...grpc.CallOption) (*ListModelsResponse, error)
@@ -172,7 +173,8 @@ type RouterServiceServer interface {
 	RecordFeedback(context.Context, *RecordFeedbackRequest) (*RecordFeedbackResponse, error)
 	// QueryUsage tells what was used and what it cost. Callers see their own tenant; administrators see others.
 	QueryUsage(context.Context, *QueryUsageRequest) (*QueryUsageResponse, error)
-	// GetBudget tells how the caller stands with every limit and budget that applies.
+	// GetBudget tells how the caller stands with every limit and budget that applies; administrators also how far the
+	// caps of shadow calls are spent.
 	GetBudget(context.Context, *GetBudgetRequest) (*GetBudgetResponse, error)
 	// ListModels lists the configured deployments with capabilities, prices and health.
 	ListModels(context.Context, *ListModelsRequest) (*ListModelsResponse, error)

@@ -464,10 +464,10 @@ func (x *UsageRow) GetThumbsDown() int64 {
 	return 0
 }
 
-// Allowance is how a caller stands with one limit or budget.
+// Allowance is how a caller stands with one limit or budget, or a shadow with its cap.
 type Allowance struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// name of the limit or budget.
+	// name of the limit or budget, or the shadow's id.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// unit counted: "requests", "tokens", "concurrent" or "nano_usd".
 	Unit string `protobuf:"bytes,2,opt,name=unit,proto3" json:"unit,omitempty"`

@@ -496,18 +496,26 @@ class GetBudgetResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     ALLOWANCES_FIELD_NUMBER: builtins.int
+    SHADOW_CAPS_FIELD_NUMBER: builtins.int
     @builtins.property
     def allowances(self) -> containers.RepeatedCompositeFieldContainer[usage_pb2.Allowance]:
         """allowances of every limit and budget that applies."""
+
+    @builtins.property
+    def shadow_caps(self) -> containers.RepeatedCompositeFieldContainer[usage_pb2.Allowance]:
+        """shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+        are the operator's: administrators see them, for others there are none.
+        """
 
     def __init__(
         self,
         *,
         allowances: abc.Iterable[usage_pb2.Allowance] | None = ...,
+        shadow_caps: abc.Iterable[usage_pb2.Allowance] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["allowances", b"allowances"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["allowances", b"allowances", "shadow_caps", b"shadow_caps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

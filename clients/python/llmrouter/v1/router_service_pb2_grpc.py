@@ -125,7 +125,8 @@ class RouterServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetBudget(self, request, context):
-        """GetBudget tells how the caller stands with every limit and budget that applies.
+        """GetBudget tells how the caller stands with every limit and budget that applies; administrators also how far the
+        caps of shadow calls are spent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

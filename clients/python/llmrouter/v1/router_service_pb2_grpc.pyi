@@ -48,7 +48,9 @@ class RouterServiceStub:
     QueryUsage: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.QueryUsageRequest, _router_service_pb2.QueryUsageResponse]
     """QueryUsage tells what was used and what it cost. Callers see their own tenant; administrators see others."""
     GetBudget: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.GetBudgetRequest, _router_service_pb2.GetBudgetResponse]
-    """GetBudget tells how the caller stands with every limit and budget that applies."""
+    """GetBudget tells how the caller stands with every limit and budget that applies; administrators also how far the
+    caps of shadow calls are spent.
+    """
     ListModels: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.ListModelsRequest, _router_service_pb2.ListModelsResponse]
     """ListModels lists the configured deployments with capabilities, prices and health."""
 
@@ -72,7 +74,9 @@ class RouterServiceAsyncStub(RouterServiceStub):
     QueryUsage: _aio.UnaryUnaryMultiCallable[_router_service_pb2.QueryUsageRequest, _router_service_pb2.QueryUsageResponse]  # type: ignore[assignment]
     """QueryUsage tells what was used and what it cost. Callers see their own tenant; administrators see others."""
     GetBudget: _aio.UnaryUnaryMultiCallable[_router_service_pb2.GetBudgetRequest, _router_service_pb2.GetBudgetResponse]  # type: ignore[assignment]
-    """GetBudget tells how the caller stands with every limit and budget that applies."""
+    """GetBudget tells how the caller stands with every limit and budget that applies; administrators also how far the
+    caps of shadow calls are spent.
+    """
     ListModels: _aio.UnaryUnaryMultiCallable[_router_service_pb2.ListModelsRequest, _router_service_pb2.ListModelsResponse]  # type: ignore[assignment]
     """ListModels lists the configured deployments with capabilities, prices and health."""
 
@@ -135,7 +139,9 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _router_service_pb2.GetBudgetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_router_service_pb2.GetBudgetResponse, _abc.Awaitable[_router_service_pb2.GetBudgetResponse]]:
-        """GetBudget tells how the caller stands with every limit and budget that applies."""
+        """GetBudget tells how the caller stands with every limit and budget that applies; administrators also how far the
+        caps of shadow calls are spent.
+        """
 
     @_abc_1.abstractmethod
     def ListModels(

@@ -249,7 +249,7 @@ class UsageRow(message.Message):
 
 @typing.final
 class Allowance(message.Message):
-    """Allowance is how a caller stands with one limit or budget."""
+    """Allowance is how a caller stands with one limit or budget, or a shadow with its cap."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -263,7 +263,7 @@ class Allowance(message.Message):
     MODE_FIELD_NUMBER: builtins.int
     RESETS_IN_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """name of the limit or budget."""
+    """name of the limit or budget, or the shadow's id."""
     unit: builtins.str
     """unit counted: "requests", "tokens", "concurrent" or "nano_usd"."""
     scope: builtins.str

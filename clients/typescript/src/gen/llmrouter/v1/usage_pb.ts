@@ -248,13 +248,13 @@ export const UsageRowSchema: GenMessage<UsageRow> = /*@__PURE__*/
   messageDesc(file_llmrouter_v1_usage, 2);
 
 /**
- * Allowance is how a caller stands with one limit or budget.
+ * Allowance is how a caller stands with one limit or budget, or a shadow with its cap.
  *
  * @generated from message llmrouter.v1.Allowance
  */
 export type Allowance = Message<"llmrouter.v1.Allowance"> & {
   /**
-   * name of the limit or budget.
+   * name of the limit or budget, or the shadow's id.
    *
    * @generated from field: string name = 1;
    */

@@ -7,7 +7,7 @@ package dev.llmrouter.v1;
 
 /**
  * <pre>
- * Allowance is how a caller stands with one limit or budget.
+ * Allowance is how a caller stands with one limit or budget, or a shadow with its cap.
  * </pre>
  *
  * Protobuf type {@code llmrouter.v1.Allowance}
@@ -58,7 +58,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object name_ = "";
   /**
    * <pre>
-   * name of the limit or budget.
+   * name of the limit or budget, or the shadow's id.
    * </pre>
    *
    * <code>string name = 1;</code>
@@ -79,7 +79,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * name of the limit or budget.
+   * name of the limit or budget, or the shadow's id.
    * </pre>
    *
    * <code>string name = 1;</code>
@@ -621,7 +621,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Allowance is how a caller stands with one limit or budget.
+   * Allowance is how a caller stands with one limit or budget, or a shadow with its cap.
    * </pre>
    *
    * Protobuf type {@code llmrouter.v1.Allowance}
@@ -885,7 +885,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object name_ = "";
     /**
      * <pre>
-     * name of the limit or budget.
+     * name of the limit or budget, or the shadow's id.
      * </pre>
      *
      * <code>string name = 1;</code>
@@ -905,7 +905,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * name of the limit or budget.
+     * name of the limit or budget, or the shadow's id.
      * </pre>
      *
      * <code>string name = 1;</code>
@@ -926,7 +926,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * name of the limit or budget.
+     * name of the limit or budget, or the shadow's id.
      * </pre>
      *
      * <code>string name = 1;</code>
@@ -943,7 +943,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * name of the limit or budget.
+     * name of the limit or budget, or the shadow's id.
      * </pre>
      *
      * <code>string name = 1;</code>
@@ -957,7 +957,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * name of the limit or budget.
+     * name of the limit or budget, or the shadow's id.
      * </pre>
      *
      * <code>string name = 1;</code>

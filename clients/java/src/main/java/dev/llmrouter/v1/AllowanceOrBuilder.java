@@ -12,7 +12,7 @@ public interface AllowanceOrBuilder extends
 
   /**
    * <pre>
-   * name of the limit or budget.
+   * name of the limit or budget, or the shadow's id.
    * </pre>
    *
    * <code>string name = 1;</code>
@@ -21,7 +21,7 @@ public interface AllowanceOrBuilder extends
   java.lang.String getName();
   /**
    * <pre>
-   * name of the limit or budget.
+   * name of the limit or budget, or the shadow's id.
    * </pre>
    *
    * <code>string name = 1;</code>

@@ -33,6 +33,7 @@ private static final long serialVersionUID = 0L;
   }
   private GetBudgetResponse() {
     allowances_ = java.util.Collections.emptyList();
+    shadowCaps_ = java.util.Collections.emptyList();
   }
 
   public static final com.google.protobuf.Descriptors.Descriptor
@@ -109,6 +110,72 @@ private static final long serialVersionUID = 0L;
     return allowances_.get(index);
   }
 
+  public static final int SHADOW_CAPS_FIELD_NUMBER = 2;
+  @SuppressWarnings("serial")
+  private java.util.List<dev.llmrouter.v1.Allowance> shadowCaps_;
+  /**
+   * <pre>
+   * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+   * are the operator's: administrators see them, for others there are none.
+   * </pre>
+   *
+   * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+   */
+  @java.lang.Override
+  public java.util.List<dev.llmrouter.v1.Allowance> getShadowCapsList() {
+    return shadowCaps_;
+  }
+  /**
+   * <pre>
+   * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+   * are the operator's: administrators see them, for others there are none.
+   * </pre>
+   *
+   * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+   */
+  @java.lang.Override
+  public java.util.List<? extends dev.llmrouter.v1.AllowanceOrBuilder> 
+      getShadowCapsOrBuilderList() {
+    return shadowCaps_;
+  }
+  /**
+   * <pre>
+   * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+   * are the operator's: administrators see them, for others there are none.
+   * </pre>
+   *
+   * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+   */
+  @java.lang.Override
+  public int getShadowCapsCount() {
+    return shadowCaps_.size();
+  }
+  /**
+   * <pre>
+   * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+   * are the operator's: administrators see them, for others there are none.
+   * </pre>
+   *
+   * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+   */
+  @java.lang.Override
+  public dev.llmrouter.v1.Allowance getShadowCaps(int index) {
+    return shadowCaps_.get(index);
+  }
+  /**
+   * <pre>
+   * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+   * are the operator's: administrators see them, for others there are none.
+   * </pre>
+   *
+   * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+   */
+  @java.lang.Override
+  public dev.llmrouter.v1.AllowanceOrBuilder getShadowCapsOrBuilder(
+      int index) {
+    return shadowCaps_.get(index);
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -126,6 +193,9 @@ private static final long serialVersionUID = 0L;
     for (int i = 0; i < allowances_.size(); i++) {
       output.writeMessage(1, allowances_.get(i));
     }
+    for (int i = 0; i < shadowCaps_.size(); i++) {
+      output.writeMessage(2, shadowCaps_.get(i));
+    }
     getUnknownFields().writeTo(output);
   }
 
@@ -138,6 +208,10 @@ private static final long serialVersionUID = 0L;
     for (int i = 0; i < allowances_.size(); i++) {
       size += com.google.protobuf.CodedOutputStream
         .computeMessageSize(1, allowances_.get(i));
+    }
+    for (int i = 0; i < shadowCaps_.size(); i++) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeMessageSize(2, shadowCaps_.get(i));
     }
     size += getUnknownFields().getSerializedSize();
     memoizedSize = size;
@@ -156,6 +230,8 @@ private static final long serialVersionUID = 0L;
 
     if (!getAllowancesList()
         .equals(other.getAllowancesList())) return false;
+    if (!getShadowCapsList()
+        .equals(other.getShadowCapsList())) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -170,6 +246,10 @@ private static final long serialVersionUID = 0L;
     if (getAllowancesCount() > 0) {
       hash = (37 * hash) + ALLOWANCES_FIELD_NUMBER;
       hash = (53 * hash) + getAllowancesList().hashCode();
+    }
+    if (getShadowCapsCount() > 0) {
+      hash = (37 * hash) + SHADOW_CAPS_FIELD_NUMBER;
+      hash = (53 * hash) + getShadowCapsList().hashCode();
     }
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
@@ -313,6 +393,13 @@ private static final long serialVersionUID = 0L;
         allowancesBuilder_.clear();
       }
       bitField0_ = (bitField0_ & ~0x00000001);
+      if (shadowCapsBuilder_ == null) {
+        shadowCaps_ = java.util.Collections.emptyList();
+      } else {
+        shadowCaps_ = null;
+        shadowCapsBuilder_.clear();
+      }
+      bitField0_ = (bitField0_ & ~0x00000002);
       return this;
     }
 
@@ -354,6 +441,15 @@ private static final long serialVersionUID = 0L;
         result.allowances_ = allowances_;
       } else {
         result.allowances_ = allowancesBuilder_.build();
+      }
+      if (shadowCapsBuilder_ == null) {
+        if (((bitField0_ & 0x00000002) != 0)) {
+          shadowCaps_ = java.util.Collections.unmodifiableList(shadowCaps_);
+          bitField0_ = (bitField0_ & ~0x00000002);
+        }
+        result.shadowCaps_ = shadowCaps_;
+      } else {
+        result.shadowCaps_ = shadowCapsBuilder_.build();
       }
     }
 
@@ -399,6 +495,32 @@ private static final long serialVersionUID = 0L;
           }
         }
       }
+      if (shadowCapsBuilder_ == null) {
+        if (!other.shadowCaps_.isEmpty()) {
+          if (shadowCaps_.isEmpty()) {
+            shadowCaps_ = other.shadowCaps_;
+            bitField0_ = (bitField0_ & ~0x00000002);
+          } else {
+            ensureShadowCapsIsMutable();
+            shadowCaps_.addAll(other.shadowCaps_);
+          }
+          onChanged();
+        }
+      } else {
+        if (!other.shadowCaps_.isEmpty()) {
+          if (shadowCapsBuilder_.isEmpty()) {
+            shadowCapsBuilder_.dispose();
+            shadowCapsBuilder_ = null;
+            shadowCaps_ = other.shadowCaps_;
+            bitField0_ = (bitField0_ & ~0x00000002);
+            shadowCapsBuilder_ = 
+              com.google.protobuf.GeneratedMessage.alwaysUseFieldBuilders ?
+                 internalGetShadowCapsFieldBuilder() : null;
+          } else {
+            shadowCapsBuilder_.addAllMessages(other.shadowCaps_);
+          }
+        }
+      }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
       return this;
@@ -438,6 +560,19 @@ private static final long serialVersionUID = 0L;
               }
               break;
             } // case 10
+            case 18: {
+              dev.llmrouter.v1.Allowance m =
+                  input.readMessage(
+                      dev.llmrouter.v1.Allowance.parser(),
+                      extensionRegistry);
+              if (shadowCapsBuilder_ == null) {
+                ensureShadowCapsIsMutable();
+                shadowCaps_.add(m);
+              } else {
+                shadowCapsBuilder_.addMessage(m);
+              }
+              break;
+            } // case 18
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -765,6 +900,336 @@ private static final long serialVersionUID = 0L;
         allowances_ = null;
       }
       return allowancesBuilder_;
+    }
+
+    private java.util.List<dev.llmrouter.v1.Allowance> shadowCaps_ =
+      java.util.Collections.emptyList();
+    private void ensureShadowCapsIsMutable() {
+      if (!((bitField0_ & 0x00000002) != 0)) {
+        shadowCaps_ = new java.util.ArrayList<dev.llmrouter.v1.Allowance>(shadowCaps_);
+        bitField0_ |= 0x00000002;
+       }
+    }
+
+    private com.google.protobuf.RepeatedFieldBuilder<
+        dev.llmrouter.v1.Allowance, dev.llmrouter.v1.Allowance.Builder, dev.llmrouter.v1.AllowanceOrBuilder> shadowCapsBuilder_;
+
+    /**
+     * <pre>
+     * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+     * are the operator's: administrators see them, for others there are none.
+     * </pre>
+     *
+     * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+     */
+    public java.util.List<dev.llmrouter.v1.Allowance> getShadowCapsList() {
+      if (shadowCapsBuilder_ == null) {
+        return java.util.Collections.unmodifiableList(shadowCaps_);
+      } else {
+        return shadowCapsBuilder_.getMessageList();
+      }
+    }
+    /**
+     * <pre>
+     * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+     * are the operator's: administrators see them, for others there are none.
+     * </pre>
+     *
+     * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+     */
+    public int getShadowCapsCount() {
+      if (shadowCapsBuilder_ == null) {
+        return shadowCaps_.size();
+      } else {
+        return shadowCapsBuilder_.getCount();
+      }
+    }
+    /**
+     * <pre>
+     * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+     * are the operator's: administrators see them, for others there are none.
+     * </pre>
+     *
+     * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+     */
+    public dev.llmrouter.v1.Allowance getShadowCaps(int index) {
+      if (shadowCapsBuilder_ == null) {
+        return shadowCaps_.get(index);
+      } else {
+        return shadowCapsBuilder_.getMessage(index);
+      }
+    }
+    /**
+     * <pre>
+     * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+     * are the operator's: administrators see them, for others there are none.
+     * </pre>
+     *
+     * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+     */
+    public Builder setShadowCaps(
+        int index, dev.llmrouter.v1.Allowance value) {
+      if (shadowCapsBuilder_ == null) {
+        if (value == null) {
+          throw new NullPointerException();
+        }
+        ensureShadowCapsIsMutable();
+        shadowCaps_.set(index, value);
+        onChanged();
+      } else {
+        shadowCapsBuilder_.setMessage(index, value);
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+     * are the operator's: administrators see them, for others there are none.
+     * </pre>
+     *
+     * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+     */
+    public Builder setShadowCaps(
+        int index, dev.llmrouter.v1.Allowance.Builder builderForValue) {
+      if (shadowCapsBuilder_ == null) {
+        ensureShadowCapsIsMutable();
+        shadowCaps_.set(index, builderForValue.build());
+        onChanged();
+      } else {
+        shadowCapsBuilder_.setMessage(index, builderForValue.build());
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+     * are the operator's: administrators see them, for others there are none.
+     * </pre>
+     *
+     * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+     */
+    public Builder addShadowCaps(dev.llmrouter.v1.Allowance value) {
+      if (shadowCapsBuilder_ == null) {
+        if (value == null) {
+          throw new NullPointerException();
+        }
+        ensureShadowCapsIsMutable();
+        shadowCaps_.add(value);
+        onChanged();
+      } else {
+        shadowCapsBuilder_.addMessage(value);
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+     * are the operator's: administrators see them, for others there are none.
+     * </pre>
+     *
+     * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+     */
+    public Builder addShadowCaps(
+        int index, dev.llmrouter.v1.Allowance value) {
+      if (shadowCapsBuilder_ == null) {
+        if (value == null) {
+          throw new NullPointerException();
+        }
+        ensureShadowCapsIsMutable();
+        shadowCaps_.add(index, value);
+        onChanged();
+      } else {
+        shadowCapsBuilder_.addMessage(index, value);
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+     * are the operator's: administrators see them, for others there are none.
+     * </pre>
+     *
+     * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+     */
+    public Builder addShadowCaps(
+        dev.llmrouter.v1.Allowance.Builder builderForValue) {
+      if (shadowCapsBuilder_ == null) {
+        ensureShadowCapsIsMutable();
+        shadowCaps_.add(builderForValue.build());
+        onChanged();
+      } else {
+        shadowCapsBuilder_.addMessage(builderForValue.build());
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+     * are the operator's: administrators see them, for others there are none.
+     * </pre>
+     *
+     * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+     */
+    public Builder addShadowCaps(
+        int index, dev.llmrouter.v1.Allowance.Builder builderForValue) {
+      if (shadowCapsBuilder_ == null) {
+        ensureShadowCapsIsMutable();
+        shadowCaps_.add(index, builderForValue.build());
+        onChanged();
+      } else {
+        shadowCapsBuilder_.addMessage(index, builderForValue.build());
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+     * are the operator's: administrators see them, for others there are none.
+     * </pre>
+     *
+     * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+     */
+    public Builder addAllShadowCaps(
+        java.lang.Iterable<? extends dev.llmrouter.v1.Allowance> values) {
+      if (shadowCapsBuilder_ == null) {
+        ensureShadowCapsIsMutable();
+        com.google.protobuf.AbstractMessageLite.Builder.addAll(
+            values, shadowCaps_);
+        onChanged();
+      } else {
+        shadowCapsBuilder_.addAllMessages(values);
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+     * are the operator's: administrators see them, for others there are none.
+     * </pre>
+     *
+     * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+     */
+    public Builder clearShadowCaps() {
+      if (shadowCapsBuilder_ == null) {
+        shadowCaps_ = java.util.Collections.emptyList();
+        bitField0_ = (bitField0_ & ~0x00000002);
+        onChanged();
+      } else {
+        shadowCapsBuilder_.clear();
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+     * are the operator's: administrators see them, for others there are none.
+     * </pre>
+     *
+     * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+     */
+    public Builder removeShadowCaps(int index) {
+      if (shadowCapsBuilder_ == null) {
+        ensureShadowCapsIsMutable();
+        shadowCaps_.remove(index);
+        onChanged();
+      } else {
+        shadowCapsBuilder_.remove(index);
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+     * are the operator's: administrators see them, for others there are none.
+     * </pre>
+     *
+     * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+     */
+    public dev.llmrouter.v1.Allowance.Builder getShadowCapsBuilder(
+        int index) {
+      return internalGetShadowCapsFieldBuilder().getBuilder(index);
+    }
+    /**
+     * <pre>
+     * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+     * are the operator's: administrators see them, for others there are none.
+     * </pre>
+     *
+     * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+     */
+    public dev.llmrouter.v1.AllowanceOrBuilder getShadowCapsOrBuilder(
+        int index) {
+      if (shadowCapsBuilder_ == null) {
+        return shadowCaps_.get(index);  } else {
+        return shadowCapsBuilder_.getMessageOrBuilder(index);
+      }
+    }
+    /**
+     * <pre>
+     * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+     * are the operator's: administrators see them, for others there are none.
+     * </pre>
+     *
+     * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+     */
+    public java.util.List<? extends dev.llmrouter.v1.AllowanceOrBuilder> 
+         getShadowCapsOrBuilderList() {
+      if (shadowCapsBuilder_ != null) {
+        return shadowCapsBuilder_.getMessageOrBuilderList();
+      } else {
+        return java.util.Collections.unmodifiableList(shadowCaps_);
+      }
+    }
+    /**
+     * <pre>
+     * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+     * are the operator's: administrators see them, for others there are none.
+     * </pre>
+     *
+     * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+     */
+    public dev.llmrouter.v1.Allowance.Builder addShadowCapsBuilder() {
+      return internalGetShadowCapsFieldBuilder().addBuilder(
+          dev.llmrouter.v1.Allowance.getDefaultInstance());
+    }
+    /**
+     * <pre>
+     * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+     * are the operator's: administrators see them, for others there are none.
+     * </pre>
+     *
+     * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+     */
+    public dev.llmrouter.v1.Allowance.Builder addShadowCapsBuilder(
+        int index) {
+      return internalGetShadowCapsFieldBuilder().addBuilder(
+          index, dev.llmrouter.v1.Allowance.getDefaultInstance());
+    }
+    /**
+     * <pre>
+     * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+     * are the operator's: administrators see them, for others there are none.
+     * </pre>
+     *
+     * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+     */
+    public java.util.List<dev.llmrouter.v1.Allowance.Builder> 
+         getShadowCapsBuilderList() {
+      return internalGetShadowCapsFieldBuilder().getBuilderList();
+    }
+    private com.google.protobuf.RepeatedFieldBuilder<
+        dev.llmrouter.v1.Allowance, dev.llmrouter.v1.Allowance.Builder, dev.llmrouter.v1.AllowanceOrBuilder> 
+        internalGetShadowCapsFieldBuilder() {
+      if (shadowCapsBuilder_ == null) {
+        shadowCapsBuilder_ = new com.google.protobuf.RepeatedFieldBuilder<
+            dev.llmrouter.v1.Allowance, dev.llmrouter.v1.Allowance.Builder, dev.llmrouter.v1.AllowanceOrBuilder>(
+                shadowCaps_,
+                ((bitField0_ & 0x00000002) != 0),
+                getParentForChildren(),
+                isClean());
+        shadowCaps_ = null;
+      }
+      return shadowCapsBuilder_;
     }
 
     // @@protoc_insertion_point(builder_scope:llmrouter.v1.GetBudgetResponse)

@@ -53,4 +53,53 @@ public interface GetBudgetResponseOrBuilder extends
    */
   dev.llmrouter.v1.AllowanceOrBuilder getAllowancesOrBuilder(
       int index);
+
+  /**
+   * <pre>
+   * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+   * are the operator's: administrators see them, for others there are none.
+   * </pre>
+   *
+   * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+   */
+  java.util.List<dev.llmrouter.v1.Allowance> 
+      getShadowCapsList();
+  /**
+   * <pre>
+   * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+   * are the operator's: administrators see them, for others there are none.
+   * </pre>
+   *
+   * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+   */
+  dev.llmrouter.v1.Allowance getShadowCaps(int index);
+  /**
+   * <pre>
+   * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+   * are the operator's: administrators see them, for others there are none.
+   * </pre>
+   *
+   * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+   */
+  int getShadowCapsCount();
+  /**
+   * <pre>
+   * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+   * are the operator's: administrators see them, for others there are none.
+   * </pre>
+   *
+   * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+   */
+  java.util.List<? extends dev.llmrouter.v1.AllowanceOrBuilder> 
+      getShadowCapsOrBuilderList();
+  /**
+   * <pre>
+   * shadow_caps are what shadow calls may spend, of all policies, by the shadows' ids such as "default/try-mini". They
+   * are the operator's: administrators see them, for others there are none.
+   * </pre>
+   *
+   * <code>repeated .llmrouter.v1.Allowance shadow_caps = 2;</code>
+   */
+  dev.llmrouter.v1.AllowanceOrBuilder getShadowCapsOrBuilder(
+      int index);
 }

@@ -383,7 +383,8 @@ public final class RouterServiceGrpc {
 
     /**
      * <pre>
-     * GetBudget tells how the caller stands with every limit and budget that applies.
+     * GetBudget tells how the caller stands with every limit and budget that applies; administrators also how far the
+     * caps of shadow calls are spent.
      * </pre>
      */
     public void getBudget(dev.llmrouter.v1.GetBudgetRequest request,
@@ -549,7 +550,8 @@ public final class RouterServiceGrpc {
 
     /**
      * <pre>
-     * GetBudget tells how the caller stands with every limit and budget that applies.
+     * GetBudget tells how the caller stands with every limit and budget that applies; administrators also how far the
+     * caps of shadow calls are spent.
      * </pre>
      */
     public void getBudget(dev.llmrouter.v1.GetBudgetRequest request,
@@ -651,7 +653,8 @@ public final class RouterServiceGrpc {
 
     /**
      * <pre>
-     * GetBudget tells how the caller stands with every limit and budget that applies.
+     * GetBudget tells how the caller stands with every limit and budget that applies; administrators also how far the
+     * caps of shadow calls are spent.
      * </pre>
      */
     public dev.llmrouter.v1.GetBudgetResponse getBudget(dev.llmrouter.v1.GetBudgetRequest request) {
@@ -745,7 +748,8 @@ public final class RouterServiceGrpc {
 
     /**
      * <pre>
-     * GetBudget tells how the caller stands with every limit and budget that applies.
+     * GetBudget tells how the caller stands with every limit and budget that applies; administrators also how far the
+     * caps of shadow calls are spent.
      * </pre>
      */
     public com.google.common.util.concurrent.ListenableFuture<dev.llmrouter.v1.GetBudgetResponse> getBudget(

@@ -172,32 +172,33 @@ public final class RouterServiceOuterClass extends com.google.protobuf.Generated
       "(\0132\026.llmrouter.v1.UsageRow\022\027\n\017next_page_" +
       "token\030\003 \001(\t\"G\n\020GetBudgetRequest\022$\n\006calle" +
       "r\030\001 \001(\0132\024.llmrouter.v1.Caller\022\r\n\005model\030\002" +
-      " \001(\t\"@\n\021GetBudgetResponse\022+\n\nallowances\030" +
-      "\001 \003(\0132\027.llmrouter.v1.Allowance\":\n\021ListMo" +
-      "delsRequest\022\021\n\tpage_size\030\001 \001(\005\022\022\n\npage_t" +
-      "oken\030\002 \001(\t\"\\\n\022ListModelsResponse\022-\n\013depl" +
-      "oyments\030\001 \003(\0132\030.llmrouter.v1.Deployment\022" +
-      "\027\n\017next_page_token\030\002 \001(\t2\267\005\n\rRouterServi" +
-      "ce\022E\n\005Route\022\032.llmrouter.v1.RouteRequest\032" +
-      "\033.llmrouter.v1.RouteResponse\"\003\220\002\001\022I\n\010Com" +
-      "plete\022\035.llmrouter.v1.CompleteRequest\032\036.l" +
-      "lmrouter.v1.CompleteResponse\022]\n\016StreamCo" +
-      "mplete\022#.llmrouter.v1.StreamCompleteRequ" +
-      "est\032$.llmrouter.v1.StreamCompleteRespons" +
-      "e0\001\022T\n\nGetReceipt\022\037.llmrouter.v1.GetRece" +
-      "iptRequest\032 .llmrouter.v1.GetReceiptResp" +
-      "onse\"\003\220\002\001\022`\n\016RecordFeedback\022#.llmrouter." +
-      "v1.RecordFeedbackRequest\032$.llmrouter.v1." +
-      "RecordFeedbackResponse\"\003\220\002\002\022T\n\nQueryUsag" +
-      "e\022\037.llmrouter.v1.QueryUsageRequest\032 .llm" +
-      "router.v1.QueryUsageResponse\"\003\220\002\001\022Q\n\tGet" +
-      "Budget\022\036.llmrouter.v1.GetBudgetRequest\032\037" +
-      ".llmrouter.v1.GetBudgetResponse\"\003\220\002\001\022T\n\n" +
-      "ListModels\022\037.llmrouter.v1.ListModelsRequ" +
-      "est\032 .llmrouter.v1.ListModelsResponse\"\003\220" +
-      "\002\001BX\n\020dev.llmrouter.v1P\001ZBgithub.com/llm" +
-      "router/llmrouter/clients/go/llmrouter/v1" +
-      ";llmrouterv1b\006proto3"
+      " \001(\t\"n\n\021GetBudgetResponse\022+\n\nallowances\030" +
+      "\001 \003(\0132\027.llmrouter.v1.Allowance\022,\n\013shadow" +
+      "_caps\030\002 \003(\0132\027.llmrouter.v1.Allowance\":\n\021" +
+      "ListModelsRequest\022\021\n\tpage_size\030\001 \001(\005\022\022\n\n" +
+      "page_token\030\002 \001(\t\"\\\n\022ListModelsResponse\022-" +
+      "\n\013deployments\030\001 \003(\0132\030.llmrouter.v1.Deplo" +
+      "yment\022\027\n\017next_page_token\030\002 \001(\t2\267\005\n\rRoute" +
+      "rService\022E\n\005Route\022\032.llmrouter.v1.RouteRe" +
+      "quest\032\033.llmrouter.v1.RouteResponse\"\003\220\002\001\022" +
+      "I\n\010Complete\022\035.llmrouter.v1.CompleteReque" +
+      "st\032\036.llmrouter.v1.CompleteResponse\022]\n\016St" +
+      "reamComplete\022#.llmrouter.v1.StreamComple" +
+      "teRequest\032$.llmrouter.v1.StreamCompleteR" +
+      "esponse0\001\022T\n\nGetReceipt\022\037.llmrouter.v1.G" +
+      "etReceiptRequest\032 .llmrouter.v1.GetRecei" +
+      "ptResponse\"\003\220\002\001\022`\n\016RecordFeedback\022#.llmr" +
+      "outer.v1.RecordFeedbackRequest\032$.llmrout" +
+      "er.v1.RecordFeedbackResponse\"\003\220\002\002\022T\n\nQue" +
+      "ryUsage\022\037.llmrouter.v1.QueryUsageRequest" +
+      "\032 .llmrouter.v1.QueryUsageResponse\"\003\220\002\001\022" +
+      "Q\n\tGetBudget\022\036.llmrouter.v1.GetBudgetReq" +
+      "uest\032\037.llmrouter.v1.GetBudgetResponse\"\003\220" +
+      "\002\001\022T\n\nListModels\022\037.llmrouter.v1.ListMode" +
+      "lsRequest\032 .llmrouter.v1.ListModelsRespo" +
+      "nse\"\003\220\002\001BX\n\020dev.llmrouter.v1P\001ZBgithub.c" +
+      "om/llmrouter/llmrouter/clients/go/llmrou" +
+      "ter/v1;llmrouterv1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -295,7 +296,7 @@ public final class RouterServiceOuterClass extends com.google.protobuf.Generated
     internal_static_llmrouter_v1_GetBudgetResponse_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_llmrouter_v1_GetBudgetResponse_descriptor,
-        new java.lang.String[] { "Allowances", });
+        new java.lang.String[] { "Allowances", "ShadowCaps", });
     internal_static_llmrouter_v1_ListModelsRequest_descriptor =
       getDescriptor().getMessageType(14);
     internal_static_llmrouter_v1_ListModelsRequest_fieldAccessorTable = new
