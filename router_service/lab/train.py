@@ -75,13 +75,7 @@ def calibrated(
 ) -> Threshold:
     """The threshold for some of the pair's prompts. Raises `OutcomesError` where they are too few for a promise."""
     try:
-        return calibrate(
-            [score(said[one]) for one in among],
-            [pair.weak_scores[one] for one in among],
-            [pair.strong_scores[one] for one in among],
-            keep=keep,
-            confidence=confidence,
-        )
+        return calibrate([score(said[one]) for one in among], *pair.qualities(among), keep=keep, confidence=confidence)
     except ValueError as exc:
         raise OutcomesError(str(exc)) from exc
 
