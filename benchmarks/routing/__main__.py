@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks.routing.data import STRONG, WEAK, evaluation_sets
 from benchmarks.routing.evaluation import (
     FEWEST_FOR_HALVES,
+    Folds,
     Prompts,
     Tell,
     calibration,
@@ -51,6 +52,7 @@ _TELL_EVERY_SECONDS = 5.0
 def evaluated(pair: Pair, tell: Tell) -> dict[str, Any]:
     """Everything about one set."""
     prompts, learned, heuristic = Prompts.of(pair), Learned(shipped()), Heuristic()
+    folds = Folds.of_pre_routers(prompts, tell), Folds.of_gates(prompts, tell)
     found: dict[str, Any] = {
         "prompts": len(prompts),
         "weak": pair.weak,
@@ -60,7 +62,7 @@ def evaluated(pair: Pair, tell: Tell) -> dict[str, Any]:
         "gap": gap(pair),
         "cost_ratio": round(pair.cost_ratio, 6),
         "notes": list(notes(prompts)),
-        "curves": curves(prompts, learned, heuristic, tell),
+        "curves": curves(prompts, folds, learned, heuristic),
     }
     tell("tiers, robustness and time")
     found |= {
@@ -75,7 +77,7 @@ def evaluated(pair: Pair, tell: Tell) -> dict[str, Any]:
         },
     }
     if len(prompts) >= FEWEST_FOR_HALVES:
-        by = unseen(prompts)
+        by = unseen(*folds)
         found["savings_by"] = by.router
         found["savings"] = savings(by, tell)
         found["calibration"] = calibration(by, tell)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, median, pstdev
 from typing import Any
@@ -27,11 +27,12 @@ FEWEST_FOR_HALVES = 60
 KEEPS = (0.95, 0.98, 0.99, 1.0)
 _FEWEST_TO_LEARN_FROM = 2
 _SAVING_SPLITS = 20
+_HALVES = 2
 _TIMED = 3
 _EDITED = 2000
 
 Score = Callable[[int], float]
-
+"""A prompt's, by its number."""
 
 Tell = Callable[[str], None]
 """Hears what is being done, for people who wait."""
@@ -59,11 +60,39 @@ class Prompts:
         return Prompts(self.pair.among(which), [self.said[one] for one in which])
 
 
-def curves(prompts: Prompts, default: Classifier, heuristic: Classifier, tell: Tell) -> dict[str, Any]:
+class Folds:
+    """Routers that were each learned from one half of the prompts, to be judged by the other half."""
+
+    def __init__(self, prompts: Prompts, learned: Callable[[Prompts, Sequence[int]], dict[str, Score]], tell: Tell):
+        self.prompts, self.halves = prompts, halves(len(prompts))
+        self._learned, self._tell = learned, tell
+        self._of_first_split: dict[int, dict[str, Score]] = {}
+
+    @classmethod
+    def of_pre_routers(cls, prompts: Prompts, tell: Tell) -> Folds:
+        """By the prompt alone."""
+        return cls(prompts, _pre_routers, tell)
+
+    @classmethod
+    def of_gates(cls, prompts: Prompts, tell: Tell) -> Folds:
+        """By the weak model's answer, with and without the prompt, of those prompts that have one."""
+        return cls(prompts.answered(), _gates, tell)
+
+    def routers(self, number: int) -> dict[str, Score]:
+        """By name those that learned from this half; those of the first split, which are asked for twice, are kept."""
+        if number in self._of_first_split:
+            return self._of_first_split[number]
+        routers = self._learned(self.prompts, self.halves[number][0])
+        self._tell(f"{', '.join(routers)}: learned from half {number + 1} of {len(self.halves)}")
+        if number < _HALVES:
+            self._of_first_split[number] = routers
+        return routers
+
+
+def curves(prompts: Prompts, folds: Iterable[Folds], default: Classifier, heuristic: Classifier) -> dict[str, Any]:
     """Each router's APGR, CPT50 and CPT80: on all prompts, or the mean over halves that it did not learn from.
 
-    Gates are judged by the prompts that were answered. Empty where the strong model is no better than the weak one;
-    halves of which that is true are left out.
+    Empty where the strong model is no better than the weak one; halves of which that is true are left out.
     """
     pair, said = prompts.pair, prompts.said
     everything = range(len(prompts))
@@ -76,14 +105,13 @@ def curves(prompts: Prompts, default: Classifier, heuristic: Classifier, tell: T
         "shipped default": [_figures(lambda one: default.score(said[one]), everything, pair)],
         "oracle": [_figures(pair.gains.__getitem__, everything, pair)],
     }
-    for judged, learned in ((prompts, _pre_routers), (prompts.answered(), _gates)):
-        gains, folds = judged.pair.gains, halves(len(judged))
-        for number, (train, test) in enumerate(folds, 1):
-            if len(train) < _FEWEST_TO_LEARN_FROM or sum(gains[one] for one in test) <= 0:
+    for fold in folds:
+        judged = fold.prompts.pair
+        for number, (train, test) in enumerate(fold.halves):
+            if len(train) < _FEWEST_TO_LEARN_FROM or sum(judged.gains[one] for one in test) <= 0:
                 continue
-            for name, score in learned(judged, train).items():
-                found.setdefault(name, []).append(_figures(score, test, judged.pair))
-                tell(f"{name}: learned from half {number} of {len(folds)}")
+            for name, score in fold.routers(number).items():
+                found.setdefault(name, []).append(_figures(score, test, judged))
     return {name: _with_spread(figures) for name, figures in found.items()}
 
 
@@ -154,18 +182,15 @@ class Unseen:
         return self.router == BOTH
 
 
-def unseen(prompts: Prompts) -> Unseen:
+def unseen(pre_routers: Folds, gates: Folds) -> Unseen:
     """By the gate with the pre-router where enough prompts were answered, else by the pre-router alone."""
-    answered = prompts.answered()
-    router, judged, learned = (
-        (BOTH, answered, _gates) if len(answered) >= FEWEST_FOR_HALVES else (HALF, prompts, _pre_routers)
-    )
-    scores = [0.0] * len(judged)
-    for train, test in halves(len(judged), splits=1):
-        score = learned(judged, train)[router]
+    router, folds = (BOTH, gates) if len(gates.prompts) >= FEWEST_FOR_HALVES else (HALF, pre_routers)
+    scores = [0.0] * len(folds.prompts)
+    for number, (_, test) in enumerate(folds.halves[:_HALVES]):
+        score = folds.routers(number)[router]
         for one in test:
             scores[one] = score(one)
-    return Unseen(router, judged, scores)
+    return Unseen(router, folds.prompts, scores)
 
 
 def savings(by: Unseen, tell: Tell) -> list[dict[str, float]]:

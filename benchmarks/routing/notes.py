@@ -11,6 +11,7 @@ from benchmarks.routing.evaluation import BOTH, FEW, FEW_LABELS, FEWEST_FOR_HALV
 from router_service.lab.outcomes import Pair
 
 _CONFIDENCE = 0.95
+_MANY, _FEW = 0.01, 2000
 
 
 def gap(pair: Pair) -> dict[str, float]:
@@ -36,10 +37,15 @@ def notes(prompts: Prompts) -> Iterator[str]:
             f"without prices of both models, above 0, a call of {pair.weak} is taken to cost {pair.cost_ratio:.0%} of "
             f"one of {pair.strong}"
         )
-    if repeated := len(prompts) - len(set(pair.prompts)):
-        yield (f"{repeated:,} prompts repeat an earlier one: {HALF} has learned some of those that it is judged by")
+    repeated = len(prompts) - len(set(pair.prompts))
+    if repeated >= _MANY * len(prompts):
+        yield f"{repeated:,} prompts repeat an earlier one: {HALF} has learned some of those that it is judged by"
     if 0 < answered < len(prompts):
-        yield f"{answered:,} prompts have an answer of {pair.weak}; gates are judged by these alone"
+        yield (
+            f"{answered:,} prompts have an answer of {pair.weak}; gates, and savings by them, are judged by these alone"
+        )
+    if FEWEST_FOR_HALVES <= len(prompts) < _FEW:
+        yield "with so few prompts, those that a threshold is judged by miss a promise by chance as well"
 
 
 def absent(prompts: Prompts, found: Mapping[str, Any]) -> dict[str, str]:
