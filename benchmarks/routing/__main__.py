@@ -78,7 +78,7 @@ def evaluated(pair: Pair, tell: Tell) -> dict[str, Any]:
     }
     if len(prompts) >= FEWEST_FOR_HALVES:
         by = unseen(*folds)
-        found["savings_by"] = by.router
+        found["savings_by"] = {"router": by.router, "prompts": len(by.prompts)}
         found["savings"] = savings(by, tell)
         found["calibration"] = calibration(by, tell)
     found["absent"] = absent(prompts, found)
@@ -102,8 +102,8 @@ def report(name: str, found: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {router:38}{apgr:8.3f}{'':9}{cpt50:8.1f}{cpt80:8.1f}"
     for what, why in found["absent"].items():
         yield f"  {what:38}{'-':>8}   {why}"
-    if "savings" in found:
-        yield f"  savings by {found['savings_by']}:"
+    if by := found.get("savings_by"):
+        yield f"  savings by {by['router']}, on {by['prompts']:,} prompts:"
     for line in found.get("savings", ()):
         yield (
             f"  keep {line['keep']:4.0%}: saved {line['saved']:6.1%} with a calibrated threshold (kept "

@@ -41,9 +41,7 @@ def notes(prompts: Prompts) -> Iterator[str]:
     if repeated >= _MANY * len(prompts):
         yield f"{repeated:,} prompts repeat an earlier one: {HALF} has learned some of those that it is judged by"
     if 0 < answered < len(prompts):
-        yield (
-            f"{answered:,} prompts have an answer of {pair.weak}; gates, and savings by them, are judged by these alone"
-        )
+        yield f"{answered:,} prompts have an answer of {pair.weak}; gates are judged by these alone"
     if FEWEST_FOR_HALVES <= len(prompts) < _FEW:
         yield "with so few prompts, those that a threshold is judged by miss a promise by chance as well"
 

@@ -86,9 +86,9 @@ def test_gates_are_judged_by_the_prompts_that_have_an_answer(
     found = odd(tmp_path, monkeypatch, [answered(one, row) for one, row in enumerate(rows)])
     assert found["prompts"] == 90
     assert {"gate only", "gate + pre-router"} < found["curves"].keys()
-    assert found["savings_by"] == "gate + pre-router"
+    assert found["savings_by"] == {"router": "gate + pre-router", "prompts": 60}
     assert found["calibration"]["labels"] == 60 // 2
-    told = "note: 60 prompts have an answer of small; gates, and savings by them, are judged by these alone"
+    told = "note: 60 prompts have an answer of small; gates are judged by these alone"
     assert told in capsys.readouterr().out
 
 
