@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from statistics import mean, median, pstdev
 from typing import Any
 
@@ -27,7 +31,7 @@ FEWEST_FOR_HALVES = 60
 KEEPS = (0.95, 0.98, 0.99, 1.0)
 _FEWEST_TO_LEARN_FROM = 2
 _SAVING_SPLITS = 20
-_HALVES = 2
+_MANY = 2000
 _TIMED = 3
 _EDITED = 2000
 
@@ -60,58 +64,96 @@ class Prompts:
         return Prompts(self.pair.among(which), [self.said[one] for one in which])
 
 
-class Folds:
-    """Routers that were each learned from one half of the prompts, to be judged by the other half."""
+Learn = Callable[[Prompts, Sequence[int]], Mapping[str, Score]]
+"""Makes routers, by their names, from some of the prompts."""
 
-    def __init__(self, prompts: Prompts, learned: Callable[[Prompts, Sequence[int]], dict[str, Score]], tell: Tell):
-        self.prompts, self.halves = prompts, halves(len(prompts))
-        self._learned, self._tell = learned, tell
-        self._of_first_split: dict[int, dict[str, Score]] = {}
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """What routers that learned from one half of the prompts score those of the other half, by their names."""
+
+    test: list[int]
+    scores: dict[str, list[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Folds:
+    """The halves of some prompts, each judged by routers that learned from the other one; the first two are a split."""
+
+    prompts: Prompts
+    folds: list[Fold]
 
     @classmethod
     def of_pre_routers(cls, prompts: Prompts, tell: Tell) -> Folds:
         """By the prompt alone."""
-        return cls(prompts, _pre_routers, tell)
+        return cls(prompts, list(_folds(prompts, _pre_routers, tell)))
 
     @classmethod
     def of_gates(cls, prompts: Prompts, tell: Tell) -> Folds:
         """By the weak model's answer, with and without the prompt, of those prompts that have one."""
-        return cls(prompts.answered(), _gates, tell)
-
-    def routers(self, number: int) -> dict[str, Score]:
-        """By name those that learned from this half; those of the first split, which are asked for twice, are kept."""
-        if number in self._of_first_split:
-            return self._of_first_split[number]
-        routers = self._learned(self.prompts, self.halves[number][0])
-        self._tell(f"{', '.join(routers)}: learned from half {number + 1} of {len(self.halves)}")
-        if number < _HALVES:
-            self._of_first_split[number] = routers
-        return routers
+        answered = prompts.answered()
+        return cls(answered, list(_folds(answered, _gates, tell)))
 
 
-def curves(prompts: Prompts, folds: Iterable[Folds], default: Classifier, heuristic: Classifier) -> dict[str, Any]:
+def _folds(prompts: Prompts, learn: Learn, tell: Tell) -> Iterator[Fold]:
+    """Of many prompts on all cores at once. Where there is no gap, one split is enough, for savings."""
+    todo = halves(len(prompts), SPLITS if sum(prompts.pair.gains) > 0 else 1)
+    with ExitStack() as closing:
+        folds: Iterator[Fold]
+        if len(prompts) >= _MANY:
+            # Processes get the prompts once: with each half they would be copied six times over.
+            processes = min(len(todo), os.cpu_count() or 1)
+            pool = ProcessPoolExecutor(processes, initializer=_share, initargs=(prompts, learn))
+            folds = closing.enter_context(pool).map(_fold_of_shared, todo)
+        else:
+            folds = map(partial(_fold, prompts, learn), todo)
+        for number, fold in enumerate(folds, 1):
+            tell(f"{', '.join(fold.scores)}: half {number} of {len(todo)}")
+            yield fold
+
+
+def _fold(prompts: Prompts, learn: Learn, half: tuple[list[int], list[int]]) -> Fold:
+    train, test = half
+    routers = learn(prompts, train) if len(train) >= _FEWEST_TO_LEARN_FROM else {}
+    return Fold(test, {name: [score(one) for one in test] for name, score in routers.items()})
+
+
+_shared: list[tuple[Prompts, Learn]] = []
+"""What a process of the pool works on."""
+
+
+def _share(prompts: Prompts, learn: Learn) -> None:
+    _shared.append((prompts, learn))
+
+
+def _fold_of_shared(half: tuple[list[int], list[int]]) -> Fold:
+    return _fold(*_shared[-1], half)
+
+
+def curves(prompts: Prompts, learned: Iterable[Folds], default: Classifier, heuristic: Classifier) -> dict[str, Any]:
     """Each router's APGR, CPT50 and CPT80: on all prompts, or the mean over halves that it did not learn from.
 
     Empty where the strong model is no better than the weak one; halves of which that is true are left out.
     """
     pair, said = prompts.pair, prompts.said
-    everything = range(len(prompts))
-    if sum(pair.gains) <= 0:
+    gains = pair.gains
+    if sum(gains) <= 0:
         return {}
     found: dict[str, list[dict[str, float]]] = {
-        "random": [_figures(lambda _: 0.0, everything, pair)],
-        "prompt length": [_figures(lambda one: len(pair.prompts[one]), everything, pair)],
-        "heuristic": [_figures(lambda one: heuristic.score(said[one]), everything, pair)],
-        "shipped default": [_figures(lambda one: default.score(said[one]), everything, pair)],
-        "oracle": [_figures(pair.gains.__getitem__, everything, pair)],
+        "random": [_figures([0.0] * len(gains), gains)],
+        "prompt length": [_figures([len(prompt) for prompt in pair.prompts], gains)],
+        "heuristic": [_figures([heuristic.score(one) for one in said], gains)],
+        "shipped default": [_figures([default.score(one) for one in said], gains)],
+        "oracle": [_figures(gains, gains)],
     }
-    for fold in folds:
-        judged = fold.prompts.pair
-        for number, (train, test) in enumerate(fold.halves):
-            if len(train) < _FEWEST_TO_LEARN_FROM or sum(judged.gains[one] for one in test) <= 0:
+    for routers in learned:
+        gains = routers.prompts.pair.gains
+        for fold in routers.folds:
+            judged = [gains[one] for one in fold.test]
+            if sum(judged) <= 0:
                 continue
-            for name, score in fold.routers(number).items():
-                found.setdefault(name, []).append(_figures(score, test, judged))
+            for name, scores in fold.scores.items():
+                found.setdefault(name, []).append(_figures(scores, judged))
     return {name: _with_spread(figures) for name, figures in found.items()}
 
 
@@ -154,9 +196,8 @@ def _gate(prompts: Prompts, train: Sequence[int], with_prompt: bool) -> Score:
     return lambda one: gate.gain(said[one], answers[one])
 
 
-def _figures(score: Score, among: Sequence[int], pair: Pair) -> dict[str, float]:
-    gains = pair.gains
-    drawn = curve([score(one) for one in among], [gains[one] for one in among])
+def _figures(scores: Sequence[float], gains: Sequence[float]) -> dict[str, float]:
+    drawn = curve(scores, gains)
     return {"apgr": drawn.apgr, "cpt50": 100 * drawn.cpt(0.5), "cpt80": 100 * drawn.cpt(0.8)}
 
 
@@ -184,13 +225,12 @@ class Unseen:
 
 def unseen(pre_routers: Folds, gates: Folds) -> Unseen:
     """By the gate with the pre-router where enough prompts were answered, else by the pre-router alone."""
-    router, folds = (BOTH, gates) if len(gates.prompts) >= FEWEST_FOR_HALVES else (HALF, pre_routers)
-    scores = [0.0] * len(folds.prompts)
-    for number, (_, test) in enumerate(folds.halves[:_HALVES]):
-        score = folds.routers(number)[router]
-        for one in test:
-            scores[one] = score(one)
-    return Unseen(router, folds.prompts, scores)
+    router, learned = (BOTH, gates) if len(gates.prompts) >= FEWEST_FOR_HALVES else (HALF, pre_routers)
+    scores = [0.0] * len(learned.prompts)
+    for fold in learned.folds[:2]:
+        for one, score in zip(fold.test, fold.scores[router], strict=True):
+            scores[one] = score
+    return Unseen(router, learned.prompts, scores)
 
 
 def savings(by: Unseen, tell: Tell) -> list[dict[str, float]]:

@@ -137,8 +137,19 @@ def test_a_long_run_says_what_it_does(
     monkeypatch.setattr(harness, "_TELL_EVERY_SECONDS", 0.0)
     odd(tmp_path, monkeypatch, [line(f"prompt {one}", one % 2, 1) for one in range(60)])
     told = capsys.readouterr().err
-    assert "odd.jsonl: ours, half/half: learned from half 6 of 6 (0 s)" in told
+    assert "odd.jsonl: ours, half/half: half 6 of 6 (" in told
     assert "odd.jsonl: calibration 200 of 200" in told
+
+
+def test_many_prompts_are_judged_by_several_processes_and_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [line(f"prompt {one % 7} of {one}", one % 2, 1) for one in range(60)]
+    alone = odd(tmp_path, monkeypatch, lines)
+    monkeypatch.setattr("benchmarks.routing.evaluation._MANY", 60)
+    among = odd(tmp_path, monkeypatch, lines)
+    for figures in ("curves", "savings", "calibration"):
+        assert among[figures] == alone[figures]
 
 
 @pytest.mark.parametrize(
