@@ -135,8 +135,8 @@ sdk-test: install ## Run OpenAI's Python and JavaScript SDKs against a live rout
 	elif [ -n "$$CI" ]; then echo "OpenAI's JavaScript SDK needs npm (Node.js), which is missing here"; exit 1; \
 	else echo "skipped: OpenAI's JavaScript SDK needs npm (Node.js)"; fi
 
-eval-routing: install ## Measure classifiers, gates and thresholds on public results (minutes; DATA=folder, or FILE=own.jsonl)
-	$(BIN)/python -m benchmarks.routing $(if $(FILE),--data $(FILE),$(DATA))
+eval-routing: install ## Measure classifiers, gates and thresholds on public results (minutes; DATA=folder, or FILE=own.jsonl [WEAK=model STRONG=model]; JSON=file)
+	$(BIN)/python -m benchmarks.routing $(if $(FILE),--data "$(FILE)" $(if $(WEAK),--weak "$(WEAK)") $(if $(STRONG),--strong "$(STRONG)"),$(DATA)) $(if $(JSON),--json "$(JSON)")
 
 roll: install ## Restart replicas by SIGTERM and kill -9 under load (about eight minutes; RESTARTS=n)
 	$(BIN)/python -m benchmarks.roll $(if $(RESTARTS),--restarts $(RESTARTS))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from statistics import mean, median, pstdev
 from typing import Any
 
@@ -20,15 +24,22 @@ from router_service.routing.complexity import COMPLEX, MODERATE, SIMPLE
 from router_service.routing.excerpt import Excerpt, excerpt
 from router_service.routing.learned import Learned
 
+HALF, FEW, GATE, BOTH = "ours, half/half", "ours, 1,500 labels", "gate only", "gate + pre-router"
 SPLITS = 3
 FEW_LABELS = 1500
+FEWEST_FOR_HALVES = 60
 KEEPS = (0.95, 0.98, 0.99, 1.0)
 _FEWEST_TO_LEARN_FROM = 2
 _SAVING_SPLITS = 20
+_MANY = 2000
 _TIMED = 3
 _EDITED = 2000
 
 Score = Callable[[int], float]
+"""A prompt's, by its number."""
+
+Tell = Callable[[str], None]
+"""Hears what is being done, for people who wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,28 +56,104 @@ class Prompts:
     def __len__(self) -> int:
         return len(self.said)
 
+    def answered(self) -> Prompts:
+        """Those of which the weak model's answer is known, which is what gates can be judged by."""
+        which = [one for one, answer in enumerate(self.pair.answers) if answer is not None]
+        if len(which) == len(self):
+            return self
+        return Prompts(self.pair.among(which), [self.said[one] for one in which])
 
-def curves(prompts: Prompts, default: Classifier, heuristic: Classifier) -> dict[str, Any]:
+
+Learn = Callable[[Prompts, Sequence[int]], Mapping[str, Score]]
+"""Makes routers, by their names, from some of the prompts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """What routers that learned from one half of the prompts score those of the other half, by their names."""
+
+    test: list[int]
+    scores: dict[str, list[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Folds:
+    """The halves of some prompts, each judged by routers that learned from the other one; the first two are a split."""
+
+    prompts: Prompts
+    folds: list[Fold]
+
+    @classmethod
+    def of_pre_routers(cls, prompts: Prompts, tell: Tell) -> Folds:
+        """By the prompt alone."""
+        return cls(prompts, list(_folds(prompts, _pre_routers, tell)))
+
+    @classmethod
+    def of_gates(cls, prompts: Prompts, tell: Tell) -> Folds:
+        """By the weak model's answer, with and without the prompt, of those prompts that have one."""
+        answered = prompts.answered()
+        return cls(answered, list(_folds(answered, _gates, tell)))
+
+
+def _folds(prompts: Prompts, learn: Learn, tell: Tell) -> Iterator[Fold]:
+    """Of many prompts on all cores at once. Where there is no gap, one split is enough, for savings."""
+    todo = halves(len(prompts), SPLITS if sum(prompts.pair.gains) > 0 else 1)
+    with ExitStack() as closing:
+        folds: Iterator[Fold]
+        if len(prompts) >= _MANY:
+            # Processes get the prompts once: with each half they would be copied six times over.
+            processes = min(len(todo), os.cpu_count() or 1)
+            pool = ProcessPoolExecutor(processes, initializer=_share, initargs=(prompts, learn))
+            folds = closing.enter_context(pool).map(_fold_of_shared, todo)
+        else:
+            folds = map(partial(_fold, prompts, learn), todo)
+        for number, fold in enumerate(folds, 1):
+            tell(f"{', '.join(fold.scores)}: half {number} of {len(todo)}")
+            yield fold
+
+
+def _fold(prompts: Prompts, learn: Learn, half: tuple[list[int], list[int]]) -> Fold:
+    train, test = half
+    routers = learn(prompts, train) if len(train) >= _FEWEST_TO_LEARN_FROM else {}
+    return Fold(test, {name: [score(one) for one in test] for name, score in routers.items()})
+
+
+_shared: list[tuple[Prompts, Learn]] = []
+"""What a process of the pool works on."""
+
+
+def _share(prompts: Prompts, learn: Learn) -> None:
+    _shared.append((prompts, learn))
+
+
+def _fold_of_shared(half: tuple[list[int], list[int]]) -> Fold:
+    return _fold(*_shared[-1], half)
+
+
+def curves(prompts: Prompts, learned: Iterable[Folds], default: Classifier, heuristic: Classifier) -> dict[str, Any]:
     """Each router's APGR, CPT50 and CPT80: on all prompts, or the mean over halves that it did not learn from.
 
     Empty where the strong model is no better than the weak one; halves of which that is true are left out.
     """
     pair, said = prompts.pair, prompts.said
-    everything = range(len(prompts))
-    if sum(pair.gains) <= 0:
+    gains = pair.gains
+    if sum(gains) <= 0:
         return {}
     found: dict[str, list[dict[str, float]]] = {
-        "random": [_figures(lambda _: 0.0, everything, pair)],
-        "prompt length": [_figures(lambda one: len(pair.prompts[one]), everything, pair)],
-        "heuristic": [_figures(lambda one: heuristic.score(said[one]), everything, pair)],
-        "shipped default": [_figures(lambda one: default.score(said[one]), everything, pair)],
-        "oracle": [_figures(pair.gains.__getitem__, everything, pair)],
+        "random": [_figures([0.0] * len(gains), gains)],
+        "prompt length": [_figures([len(prompt) for prompt in pair.prompts], gains)],
+        "heuristic": [_figures([heuristic.score(one) for one in said], gains)],
+        "shipped default": [_figures([default.score(one) for one in said], gains)],
+        "oracle": [_figures(gains, gains)],
     }
-    for train, test in halves(len(prompts)):
-        if len(train) < _FEWEST_TO_LEARN_FROM or sum(pair.gains[one] for one in test) <= 0:
-            continue
-        for name, score in _learned(prompts, train).items():
-            found.setdefault(name, []).append(_figures(score, test, pair))
+    for routers in learned:
+        gains = routers.prompts.pair.gains
+        for fold in routers.folds:
+            judged = [gains[one] for one in fold.test]
+            if sum(judged) <= 0:
+                continue
+            for name, scores in fold.scores.items():
+                found.setdefault(name, []).append(_figures(scores, judged))
     return {name: _with_spread(figures) for name, figures in found.items()}
 
 
@@ -81,16 +168,15 @@ def halves(count: int, splits: int = SPLITS) -> list[tuple[list[int], list[int]]
     return pairs
 
 
-def _learned(prompts: Prompts, train: Sequence[int]) -> dict[str, Score]:
-    said, answers = prompts.said, prompts.pair.answers
-    routers = {"ours, half/half": _pre_router(prompts, train)}
+def _pre_routers(prompts: Prompts, train: Sequence[int]) -> dict[str, Score]:
+    routers = {HALF: _pre_router(prompts, train)}
     if len(train) > FEW_LABELS:
-        routers["ours, 1,500 labels"] = _pre_router(prompts, train[:FEW_LABELS])
-    if answers is not None:
-        for name, with_prompt in (("gate only", False), ("gate + pre-router", True)):
-            gate = _gate(prompts, train, with_prompt)
-            routers[name] = lambda one, gate=gate: gate.gain(said[one], answers[one])  # type: ignore[misc]
+        routers[FEW] = _pre_router(prompts, train[:FEW_LABELS])
     return routers
+
+
+def _gates(prompts: Prompts, train: Sequence[int]) -> dict[str, Score]:
+    return {name: _gate(prompts, train, with_prompt) for name, with_prompt in ((GATE, False), (BOTH, True))}
 
 
 def _pre_router(prompts: Prompts, train: Sequence[int]) -> Score:
@@ -99,16 +185,19 @@ def _pre_router(prompts: Prompts, train: Sequence[int]) -> Score:
     return lambda one: model.gain(prompts.said[one])
 
 
-def _gate(prompts: Prompts, train: Sequence[int], with_prompt: bool) -> LearnedGate:
-    answers, gains = prompts.pair.answers, prompts.pair.gains
-    assert answers is not None
-    said = [prompts.said[one] for one in train]
-    return LearnedGate(said, [answers[one] for one in train], [gains[one] for one in train], with_prompt=with_prompt)
+def _gate(prompts: Prompts, train: Sequence[int], with_prompt: bool) -> Score:
+    answers, gains, said = [answer or "" for answer in prompts.pair.answers], prompts.pair.gains, prompts.said
+    gate = LearnedGate(
+        [said[one] for one in train],
+        [answers[one] for one in train],
+        [gains[one] for one in train],
+        with_prompt=with_prompt,
+    )
+    return lambda one: gate.gain(said[one], answers[one])
 
 
-def _figures(score: Score, among: Sequence[int], pair: Pair) -> dict[str, float]:
-    gains = pair.gains
-    drawn = curve([score(one) for one in among], [gains[one] for one in among])
+def _figures(scores: Sequence[float], gains: Sequence[float]) -> dict[str, float]:
+    drawn = curve(scores, gains)
     return {"apgr": drawn.apgr, "cpt50": 100 * drawn.cpt(0.5), "cpt80": 100 * drawn.cpt(0.8)}
 
 
@@ -120,55 +209,71 @@ def _with_spread(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return told
 
 
-def unseen_scores(prompts: Prompts) -> tuple[list[float], bool]:
-    """A score of every prompt by the best router that did not learn from it, and whether it reads the weak answer."""
-    reads_answers = prompts.pair.answers is not None
-    scores = [0.0] * len(prompts)
-    for train, test in halves(len(prompts), splits=1):
-        score = _learned(prompts, train)["gate + pre-router" if reads_answers else "ours, half/half"]
-        for one in test:
-            scores[one] = score(one)
-    return scores, reads_answers
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Prompts with the score of each by the best router, called so, that did not learn from it."""
+
+    router: str
+    prompts: Prompts
+    scores: list[float]
+
+    @property
+    def weak_always_paid(self) -> bool:
+        """Whether it reads the weak model's answer before it chooses."""
+        return self.router == BOTH
 
 
-def savings(prompts: Prompts, scores: Sequence[float], *, weak_always_paid: bool) -> list[dict[str, float]]:
+def unseen(pre_routers: Folds, gates: Folds) -> Unseen:
+    """By the gate with the pre-router where enough prompts were answered, else by the pre-router alone."""
+    router, learned = (BOTH, gates) if len(gates.prompts) >= FEWEST_FOR_HALVES else (HALF, pre_routers)
+    scores = [0.0] * len(learned.prompts)
+    for fold in learned.folds[:2]:
+        for one, score in zip(fold.test, fold.scores[router], strict=True):
+            scores[one] = score
+    return Unseen(router, learned.prompts, scores)
+
+
+def savings(by: Unseen, tell: Tell) -> list[dict[str, float]]:
     """For each share of the strong model's quality: what a threshold of one half's labels saves on the other half.
 
     Beside it what the curve of all prompts would promise, read off with hindsight.
     """
-    pair, lines = prompts.pair, []
+    pair, scores, lines = by.prompts.pair, by.scores, []
     for keep in KEEPS:
+        tell(f"savings at {keep:.0%}")
         seen = []
-        for train, test in halves(len(prompts), _SAVING_SPLITS):
+        for train, test in halves(len(scores), _SAVING_SPLITS):
             found = calibrate(*_of(pair, scores, train), keep=keep)
             seen.append(kept_at(found.threshold, *_of(pair, scores, test)))
-        hindsight = read_off(scores, pair.weak_scores, pair.strong_scores, keep=keep)
+        hindsight = read_off(*_of(pair, scores, range(len(scores))), keep=keep)
         lines.append(
             {
                 "keep": keep,
-                "saved": round(mean(_saved(one.strong_share, pair, weak_always_paid) for one in seen), 4),
+                "saved": round(mean(_saved(one.strong_share, by) for one in seen), 4),
                 "strong_share": round(mean(one.strong_share for one in seen), 4),
                 "kept": round(mean(one.kept for one in seen), 4),
                 "missed": round(mean(one.kept < keep for one in seen), 4),
-                "saved_with_hindsight": round(_saved(hindsight.strong_share, pair, weak_always_paid), 4),
+                "saved_with_hindsight": round(_saved(hindsight.strong_share, by), 4),
             }
         )
     return lines
 
 
-def _saved(strong_share: float, pair: Pair, weak_always_paid: bool) -> float:
-    weak_share = 1.0 if weak_always_paid else 1.0 - strong_share
-    return 1.0 - strong_share - weak_share * pair.cost_ratio
+def _saved(strong_share: float, by: Unseen) -> float:
+    weak_share = 1.0 if by.weak_always_paid else 1.0 - strong_share
+    return 1.0 - strong_share - weak_share * by.prompts.pair.cost_ratio
 
 
 def calibration(
-    prompts: Prompts, scores: Sequence[float], *, keep: float = 0.98, labels: int = 1000, splits: int = 200
+    by: Unseen, tell: Tell, *, keep: float = 0.98, labels: int = 1000, splits: int = 200
 ) -> dict[str, float]:
     """How often the promise is missed on the prompts that were not calibrated on, over many draws of the labels."""
-    pair, seen, plug_in = prompts.pair, [], []
-    labels = min(labels, len(prompts) // 2)
+    pair, scores = by.prompts.pair, by.scores
+    seen, plug_in = [], []
+    labels = min(labels, len(scores) // 2)
     for seed in range(splits):
-        order = list(range(len(prompts)))
+        tell(f"calibration {seed + 1} of {splits}")
+        order = list(range(len(scores)))
         random.Random(1000 + seed).shuffle(order)
         labelled, rest = order[:labels], order[labels:]
         known = _of(pair, scores, labelled)
@@ -186,11 +291,7 @@ def calibration(
 
 
 def _of(pair: Pair, scores: Sequence[float], among: Sequence[int]) -> tuple[list[float], list[float], list[float]]:
-    return (
-        [scores[one] for one in among],
-        [pair.weak_scores[one] for one in among],
-        [pair.strong_scores[one] for one in among],
-    )
+    return [scores[one] for one in among], *pair.qualities(among)
 
 
 def robustness(texts: Sequence[str], classifier: Classifier) -> dict[str, float]:
@@ -228,4 +329,4 @@ def microseconds(texts: Sequence[str], classifier: Classifier) -> dict[str, floa
             times.append(time.thread_time_ns() - begun)
         seen.append(min(times) / 1000)
     seen.sort()
-    return {"median": round(median(seen), 1), "p99": round(seen[int(0.99 * (len(seen) - 1))], 1)}
+    return {"median": round(median(seen), 1), "p99": round(seen[round(0.99 * (len(seen) - 1))], 1)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -167,13 +169,14 @@ def _pair(results: Path, weak: str, strong: str) -> Pair:
     from router_service.lab.outcomes import OutcomesError, paired, read_outcomes  # noqa: PLC0415
 
     try:
-        return paired(read_outcomes(results), weak, strong)
+        pair = paired(read_outcomes(results), weak, strong)
     except OutcomesError as error:
         end(f"{error}.", MISUSED)
-    except UnicodeDecodeError:
-        end(f"{results} is not UTF-8 text.", MISUSED)
     except OSError as error:
         end(f"Cannot read {results}: {error.strerror}.", MISUSED)
+    for remark in pair.remarks:
+        print(f"note: {remark}", file=sys.stderr)
+    return pair
 
 
 def _judged_pair(ledger: RecordedOptions, weak: str, strong: str) -> Pair:
@@ -210,9 +213,14 @@ def _classifier(name: str) -> Classifier:
 
 
 def _promise(found: Threshold, strong: str, keep: float, confidence: float) -> None:
+    goes = f"scores from {found.threshold:.4f} go to it, {found.strong_share:.1%} of these calls"
+    if found.threshold == -inf:
+        goes = "every call goes to it"
+    elif found.threshold == inf:
+        goes = "no call goes to it"
     print(
-        f"at least {keep:.1%} of {strong}'s quality, {confidence:.0%} sure: scores from {found.threshold:.4f} go "
-        f"to it, {found.strong_share:.1%} of these calls; {found.kept:.1%} of its quality kept on them"
+        f"at least {keep:.1%} of {strong}'s quality, {confidence:.0%} sure: {goes}; {found.kept:.1%} of its quality "
+        "kept on them"
     )
     if found.strong_share == 1.0:
         print("note: so few labels, or so small a saving, that every call goes to the strong model")

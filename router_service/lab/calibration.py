@@ -13,7 +13,8 @@ from math import sqrt
 from statistics import NormalDist
 
 _STEPS = 50
-_FEWEST = 30
+FEWEST_LABELS = 30
+"""Labelled prompts, below which nothing is promised."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +41,10 @@ def calibrate(
 
     `scores` must not have been learned from these prompts. Raises `ValueError` for fewer than 30 prompts.
     """
-    if len(scores) < _FEWEST:
-        raise ValueError(f"{len(scores)} labelled prompts are too few for a promise; at least {_FEWEST} are needed")
+    if len(scores) < FEWEST_LABELS:
+        raise ValueError(
+            f"{len(scores)} labelled prompts are too few for a promise; at least {FEWEST_LABELS} are needed"
+        )
     order = sorted(range(len(scores)), key=lambda one: -scores[one])
     count, total = len(order), sum(strong)
     deviations = _quantile(confidence, count - 1) / sqrt(count)

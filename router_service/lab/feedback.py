@@ -16,6 +16,7 @@ import msgspec
 
 from router_service.domain.feedback import FeedbackSource, Thumbs
 from router_service.lab.outcomes import Outcome, read_lines
+from router_service.lab.said import Said, last_said
 from router_service.ledger.records import microseconds
 from router_service.storage.database import Database, Row
 
@@ -79,14 +80,9 @@ class Choice:
     sources: Collection[FeedbackSource] = ()
 
 
-class _Said(msgspec.Struct):
-    role: str
-    content: str = ""
-
-
 class _Line(msgspec.Struct):
     request_id: str
-    prompt: str | list[_Said]
+    prompt: str | list[Said]
 
 
 @dataclass(slots=True)
@@ -127,7 +123,7 @@ def read_prompts(path: Path) -> dict[str, str]:
     A prompt may be a list of messages too. Raises `OutcomesError`, and `OSError` where the file cannot be read.
     """
     return {
-        read.request_id: read.prompt if isinstance(read.prompt, str) else _last_said(read.prompt)
+        read.request_id: last_said(read.prompt)
         for read in read_lines(path, _Line, '{"request_id": "...", "prompt": "..."}')
     }
 
@@ -141,7 +137,7 @@ def _add(calls: dict[str, _JudgedCall], row: Row, choice: Choice, prompts: Mappi
     call = calls.get(operation_id)
     if call is None:
         given = (prompts or {}).get(request_id, "")
-        prompt = given or (_last_said(msgspec.json.decode(recorded, type=list[_Said])) if recorded else "")
+        prompt = given or (last_said(msgspec.json.decode(recorded, type=list[Said])) if recorded else "")
         call = calls[operation_id] = _JudgedCall(request_id, model, prompt, [])
     call.scores.append(score if score is not None else float(thumbs == Thumbs.UP))
 
@@ -156,11 +152,3 @@ def _by_prompt(calls: Mapping[str, _JudgedCall], refused: Mapping[str, set[str]]
     for prompt, by_model in scores.items():
         means = {model: sum(found) / len(found) for model, found in by_model.items()}
         yield JudgedPrompt(prompt=prompt, scores=means, refused=frozenset(verdicts[prompt] - means.keys()))
-
-
-def _last_said(messages: list[_Said]) -> str:
-    """What a classifier looks at: the last thing the user said, else the last message."""
-    said = [message.content for message in messages if message.role == "user"] or [
-        message.content for message in messages[-1:]
-    ]
-    return said[-1] if said else ""

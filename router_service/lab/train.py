@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from math import floor, inf
 
 from router_service.domain.classifier import LearnedWeights
-from router_service.lab.calibration import Threshold, calibrate
+from router_service.lab.calibration import FEWEST_LABELS, Threshold, calibrate
 from router_service.lab.curves import Curve, curve
 from router_service.lab.isotonic import isotonic
 from router_service.lab.learning import learn
@@ -48,6 +48,12 @@ def train(pair: Pair, *, keep: float, confidence: float) -> Trained:
     held = [one for one, prompt in enumerate(pair.prompts) if zlib.crc32(prompt.encode()) % 100 < HELD_OUT_PERCENT]
     out = set(held)
     known = [one for one in range(len(said)) if one not in out]
+    if len(held) < FEWEST_LABELS or len(known) < FEWEST_LABELS:
+        raise OutcomesError(
+            f"{len(pair.prompts):,} prompts, of which {len(set(pair.prompts)):,} differ, leave {len(known):,} to learn "
+            f"from and {len(held):,} to judge by, chosen by their text; at least {FEWEST_LABELS} of each are needed: "
+            "bring more prompts"
+        )
     gains = pair.gains
     weights = learn([said[one] for one in known], [gains[one] for one in known])
     model = Learned(weights)
@@ -75,13 +81,7 @@ def calibrated(
 ) -> Threshold:
     """The threshold for some of the pair's prompts. Raises `OutcomesError` where they are too few for a promise."""
     try:
-        return calibrate(
-            [score(said[one]) for one in among],
-            [pair.weak_scores[one] for one in among],
-            [pair.strong_scores[one] for one in among],
-            keep=keep,
-            confidence=confidence,
-        )
+        return calibrate([score(said[one]) for one in among], *pair.qualities(among), keep=keep, confidence=confidence)
     except ValueError as exc:
         raise OutcomesError(str(exc)) from exc
 

@@ -169,7 +169,7 @@ def test_json_parses_as_a_whole_or_line_by_line(block: Block) -> None:
 
 FOREIGN = frozenset(
     {
-        "cd", "export", "cat", "echo", "cp", "tar", "kill", "curl", "git", "openssl", "KEY=SUBSTITUTED",
+        "cd", "export", "cat", "echo", "cp", "tar", "kill", "curl", "git", "jq", "openssl", "KEY=SUBSTITUTED",
         "pip", "python", "go", "npm", "npx", "node", "mvn", "java", "javac", "grpcurl",
         "docker", "podman", "kubectl", "helm", "promtool", "psql", "pg_dump", "pg_restore", "redis-cli", "sqlite3",
     }

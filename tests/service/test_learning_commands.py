@@ -104,3 +104,25 @@ def test_results_that_cannot_be_read_end_the_command_with_a_word(tmp_path: Path)
     few = tmp_path / "few.jsonl"
     few.write_text(json.dumps({"prompt": "p", "outcomes": {"a": 1, "b": 0}}) + "\n")
     assert run("calibrate", few).exit_code == 2
+
+
+def test_prompts_that_do_not_differ_are_too_few_to_learn_from(tmp_path: Path) -> None:
+    same = tmp_path / "same.jsonl"
+    same.write_text((json.dumps({"prompt": "", "outcomes": {"a": 1, "b": 0}}) + "\n") * 200)
+    found = run("train", same, "--out", tmp_path / "own.json")
+    assert found.exit_code == 1
+    assert "200 prompts, of which 1 differ, leave 0 to learn from and 200 to judge by" in found.output
+    assert not (tmp_path / "own.json").exists()
+
+
+def test_which_of_several_models_are_meant_is_noted(tmp_path: Path) -> None:
+    file = tmp_path / "three.jsonl"
+    rows = [{"prompt": f"p{one}", "outcomes": {"a": -1, "b": -1, "c": -1}} for one in range(30)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = run("calibrate", file, "--classifier", "heuristic")
+    assert found.exit_code == 0, found.output
+    assert "note: of 3 models a is the best, and b the worst of the others" in found.stderr
+    assert "note: scores go down to -1" in found.stderr
+    assert "no call goes to it; 100.0% of its quality" in found.stdout
+    file.write_text("".join(json.dumps({**row, "outcomes": {"a": 0, "b": 1}}) + "\n" for row in rows))
+    assert "every call goes to it" in run("calibrate", file, "--classifier", "heuristic").stdout

@@ -66,11 +66,10 @@ def test_training_holds_prompts_out_and_promises_on_them(pair: Pair) -> None:
 
 
 def test_a_gate_tells_answers_that_do_not_add_up(pair: Pair) -> None:
-    assert pair.answers is not None
-    said = [excerpt(prompt) for prompt in pair.prompts]
+    said, answers = [excerpt(prompt) for prompt in pair.prompts], [answer or "" for answer in pair.answers]
     for with_prompt in (False, True):
-        gate = LearnedGate(said[:120], pair.answers[:120], pair.gains[:120], with_prompt=with_prompt)
-        scores = [gate.gain(one, answer) for one, answer in zip(said[120:], pair.answers[120:], strict=True)]
+        gate = LearnedGate(said[:120], answers[:120], pair.gains[:120], with_prompt=with_prompt)
+        scores = [gate.gain(one, answer) for one, answer in zip(said[120:], answers[120:], strict=True)]
         assert curve(scores, pair.gains[120:]).apgr > 0.8
 
 
