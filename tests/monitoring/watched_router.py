@@ -78,7 +78,10 @@ class WatchedRouter:
 
     async def traffic(self) -> None:
         """Calls with a retry, a fallback, an escalation, a judge that fails, a refused key, a stream that breaks, one
-        that has no price, a spent budget, a reached limit; feedback, an HTTP call, and spans that nobody takes."""
+        that has no price, a spent budget, a reached limit; feedback, an HTTP call, and spans that nobody takes.
+
+        Then the event loop's lag, which is measured every so often and not by calls.
+        """
         client, simulator = self._client, self._simulator
         simulator.fail("flaky", "503", times=2)
         answer = await client.complete(PROMPT, feature="chat", tier="free")
@@ -100,6 +103,9 @@ class WatchedRouter:
         await self._refused(feature="closed")
         await asyncio.to_thread(self._get, "/v1/models")
         await self._application._telemetry.flush(timeout=2.0)
+        async with asyncio.timeout(30):
+            while "llm_router_loop_lag_seconds_count" not in await self.metrics():  # noqa: ASYNC110 - over HTTP
+                await asyncio.sleep(0.05)
 
     async def metrics(self) -> Mapping[str, frozenset[str]]:
         """What `/metrics` exposes now: the labels of each name."""
