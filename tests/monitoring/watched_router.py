@@ -94,7 +94,7 @@ class WatchedRouter:
         await self._refused(feature="broke")
         await self._refused(feature="closed")
         await asyncio.to_thread(self._get, "/v1/models")
-        await self._application._telemetry.flush(timeout=2.0)
+        await self._application._telemetry.flush(timeout=30.0)
 
     async def metrics(self) -> Mapping[str, frozenset[str]]:
         """What `/metrics` exposes now: the labels of each name."""
@@ -113,7 +113,7 @@ class WatchedRouter:
         raise AssertionError(f"{call} was to be refused")
 
     def _get(self, path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=10) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=60) as response:
             return str(response.read().decode())
 
 
@@ -138,7 +138,7 @@ async def watched_router(folder: Path) -> AsyncIterator[WatchedRouter]:
         application = Application(file, environ={"SIMULATOR_URL": simulator.origin, "COLLECTOR": collector})
         port = await application.start()
         try:
-            async with AsyncClient.connect(f"127.0.0.1:{port}", timeout=20) as client:
+            async with AsyncClient.connect(f"127.0.0.1:{port}", timeout=60) as client:
                 yield WatchedRouter(application, simulator, client)
         finally:
             await application.stop()

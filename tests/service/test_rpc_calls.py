@@ -112,7 +112,7 @@ async def test_headers_wait_for_the_first_output() -> None:
         assert not headers.done()
 
         speak.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await headers
         assert kinds((await read_all(call))[0])[0] == "decision"
 
@@ -147,7 +147,7 @@ async def test_cancelling_a_unary_call_reaches_the_engine() -> None:
         await until_in_flight(served)
         call.cancel()
 
-        await within(5, engine.cancelled)
+        await within(30, engine.cancelled)
 
 
 async def test_cancelling_a_stream_reaches_the_engine() -> None:
@@ -161,7 +161,7 @@ async def test_cancelling_a_stream_reaches_the_engine() -> None:
         await call.__aiter__().__anext__()
         call.cancel()
 
-        await within(5, engine.cancelled)
+        await within(30, engine.cancelled)
 
 
 async def test_a_reader_that_stopped_ends_its_call_and_is_told_when_it_reads_again() -> None:
@@ -171,11 +171,11 @@ async def test_a_reader_that_stopped_ends_its_call_and_is_told_when_it_reads_aga
             await emit(Deltas(attempt=1, deltas=[TextDelta("x" * 65_536)]))
 
     engine = ScriptedEngine(script=flood)
-    async with serving(engine, write_timeout=0.05) as served:
+    async with serving(engine, write_timeout=0.3) as served:
         call = served.stub.StreamComplete(stream_request())
         stream = call.__aiter__()
         first = await stream.__anext__()
-        await within(10, engine.cancelled)
+        await within(30, engine.cancelled)
         await until_in_flight(served, 0)
 
         rest, error = await read_all(stream)
@@ -207,14 +207,14 @@ async def test_a_short_deadline_is_kept_whole() -> None:
     async with serving(engine) as served:
         now = asyncio.get_running_loop().time()
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await served.stub.Complete(complete_request(), timeout=0.15)
+            await served.stub.Complete(complete_request(), timeout=0.5)
 
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        await within(5, engine.cancelled)
+        await within(30, engine.cancelled)
     deadline = engine.calls[0].deadline
     assert deadline is not None
     # Both clocks are read apart, and the machine may be busy between them.
-    assert now + 0.1 < deadline < now + 1
+    assert now + 0.45 < deadline < now + 30
 
 
 async def test_the_call_carries_the_trace_it_belongs_to() -> None:
