@@ -161,10 +161,11 @@ async def test_a_cut_after_output_restarts_where_policy_and_caller_allow_it(tmp_
 async def test_a_silent_provider_costs_only_its_share_of_the_deadline(router):
     router.simulator.fail("deepseek-chat", "silent", times=None)
     on_the_loops_clock(router.application.engine)
-    asking = asyncio.create_task(router.client.complete("Hello", tier="free", timeout=60))
+    asking = asyncio.create_task(router.client.complete("Hello", tier="free", timeout=40))
     await router.simulator.journal.wait_for(lambda entry: entry.provider == "deepseek")
-    leap(31.0)
+    leap(21.0)
     answer = await asking
+    assert answer.receipt.attempts[0].duration.seconds < 30
     assert answer.receipt.provider == "openai"
 
 
