@@ -253,8 +253,10 @@ async def test_38157_a_database_that_takes_nothing_is_only_late(tmp_path: Path) 
             client = router.client(KEYS["First"])
             await ask(client)
             await router.shipped()
-            blocker = sqlite3.connect(tmp_path / "ledger" / "ledger.db", isolation_level=None)
-            blocker.execute("BEGIN EXCLUSIVE")
+            file = tmp_path / "ledger" / "ledger.db"
+            blocker = sqlite3.connect(file, isolation_level=None, timeout=60, check_same_thread=False)
+            # In a thread: a transaction of the router's may be open, and ends on this event loop.
+            await asyncio.to_thread(blocker.execute, "BEGIN EXCLUSIVE")
             answered = await asyncio.gather(*(ask(client) for _ in range(10)))
             assert not [one for one in answered if isinstance(one, RouterError)]
             # It even ends while nothing can be written.
