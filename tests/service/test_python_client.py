@@ -299,9 +299,9 @@ async def test_every_call_has_a_deadline(router: Router, client: llmrouter.Async
     await client.complete("Hi")
     await client.receipt("r-1", timeout=7.0)
     by_default, asked_for = (seen.time_remaining for seen in router.seen)
-    # Less the time on the way, which is long where the machine is busy.
-    assert 30 < by_default <= 60
-    assert 3 < asked_for <= 7
+    # Less the time on the way, which is long where the machine is busy; rounded up on the wire.
+    assert 30 < by_default < 61
+    assert 3 < asked_for < 8
 
 
 async def test_passed_deadline_is_an_error_with_the_request_id(router: Router, client: llmrouter.AsyncClient) -> None:
