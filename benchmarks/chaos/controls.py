@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from unittest import mock
@@ -12,7 +12,7 @@ from unittest import mock
 import msgspec
 
 from benchmarks.chaos.cells import Cell, Lasting, Position, Recovery, Way, cells
-from benchmarks.chaos.faults import Phase
+from benchmarks.chaos.faults import Phase, Strike
 from benchmarks.chaos.judge import Claim
 from benchmarks.chaos.stage import Sabotage
 from router_service.app import Application
@@ -20,6 +20,7 @@ from router_service.domain.chat import FinishReason
 from router_service.domain.error import UpstreamError
 from router_service.domain.money import Usage
 from router_service.domain.upstream import Provider, Receive, Reply, UpstreamRequest
+from router_service.simulator import Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +195,28 @@ def _where(
     ]
 
 
+def _with_long_hints(cells: Sequence[Cell]) -> list[Cell]:
+    """The same with hints that a retry does not miss by being late: who forgets them does not wait for them either."""
+
+    def lengthened(strikes: Mapping[Phase, Strike]) -> dict[Phase, Strike]:
+        return {
+            phase: replace(strike, cause=replace(strike.cause, seconds=_LONG_HINT), hint=_LONG_HINT)
+            if strike.hint and isinstance(strike.cause, Fault)
+            else strike
+            for phase, strike in strikes.items()
+        }
+
+    return [
+        replace(
+            cell,
+            fault=replace(cell.fault, streamed=lengthened(cell.fault.streamed), whole=lengthened(cell.fault.whole)),
+        )
+        for cell in cells
+    ]
+
+
+# In seconds; less than the longest wait of the stage's policies.
+_LONG_HINT = 2.0
 _BREAKS = ("RST", "FIN", "EOF without finish", "in-band error", "bad JSON", "stall")
 
 CONTROLS: tuple[Control, ...] = (
@@ -255,7 +278,9 @@ CONTROLS: tuple[Control, ...] = (
         "forgets hints",
         frozenset({Claim.ATTEMPTS}),
         _wrapping(_ForgetsHints),
-        _where("429 sec", "429 ms", "429 RetryInfo", "503 + hint", "429 too long", phase=Phase.HEADER),
+        _with_long_hints(
+            _where("429 sec", "429 ms", "429 RetryInfo", "503 + hint", "429 too long", phase=Phase.HEADER)
+        ),
     ),
     Control(
         "quotes the request",

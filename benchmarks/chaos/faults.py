@@ -87,9 +87,9 @@ def _rejected(
     return ChaosFault(name=name, streamed=strikes, whole=strikes, listed=listed)
 
 
-def _withheld(name: str, kind: FaultKind) -> ChaosFault:
+def _withheld(name: str, kind: FaultKind, **more: Any) -> ChaosFault:
     """No answer in time: nothing tells a whole answer's silence from its slowness but the total timeout."""
-    cause = Fault(kind=kind)
+    cause = Fault(kind=kind, **more)
     return ChaosFault(
         name=name,
         streamed={Phase.HEADER: Strike(cause=cause, row=taxonomy.SILENCE, error_type="first_token_timeout")},
@@ -161,7 +161,7 @@ FAULTS: tuple[ChaosFault, ...] = (
         whole=_lost_before_headers(FaultKind.RESET_BEFORE_HEADERS) | _in_body(FaultKind.RESET, *_LOST),
     ),
     _withheld("silent from byte 0", FaultKind.SILENT),
-    _withheld("slow header", FaultKind.SLOW_HEADERS),
+    _withheld("slow header", FaultKind.SLOW_HEADERS, seconds=0.05),
     _rejected("400 context", FaultKind.CONTEXT_LENGTH, taxonomy.CONTEXT, "context_length"),
     _rejected("401", FaultKind.UNAUTHORIZED, taxonomy.AUTH, "401"),
     _rejected("404", FaultKind.NOT_FOUND, taxonomy.UNKNOWN_MODEL, "404"),

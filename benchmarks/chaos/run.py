@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.chaos.cells import Cell
@@ -11,13 +11,15 @@ from benchmarks.chaos.controls import Control
 from benchmarks.chaos.expectations import Expectation, expect
 from benchmarks.chaos.judge import Drift, Miss, drifts, judge
 from benchmarks.chaos.known_misses import KnownMiss, known_miss
-from benchmarks.chaos.stage import Sabotage, staged
+from benchmarks.chaos.stage import AT_ONCE, Sabotage, staged
 
 _GROUP = 120
 # A pause of the whole process that may be what a cell's timeouts saw, in seconds; and many short ones, as a share.
 _DISTURBING = 0.1
-_MOSTLY_LATE = 0.5
-_REPETITIONS = 3
+_OFTEN_LATE = 0.25
+# What was disturbed is run again with timeouts that are so many times as long, and only a few cells at once.
+_PATIENCE = (1, 2, 3, 3, 3)
+_FEW = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,23 +88,37 @@ async def run(cells: Sequence[Cell], controls: Sequence[Control]) -> Run:
     results: list[Result] = []
     repeated: list[Cell] = []
     for start in range(0, len(cells), _GROUP):
-        performed = await perform(cells[start : start + _GROUP])
-        for _ in range(_REPETITIONS):
-            again = [number for number, result in enumerate(performed) if result.misses and result.disturbed]
-            if not again:
-                break
-            repeated += (performed[number].cell for number in again)
-            for number, result in zip(again, await perform([performed[each].cell for each in again]), strict=True):
-                performed[number] = result
+        performed, again = await _undisturbed(cells[start : start + _GROUP], lambda result: bool(result.misses))
         results += performed
+        repeated += again
     judged = [await check(control) for control in controls]
     return Run(results=results, controls=judged, repeated=repeated, seconds=loop.time() - began)
 
 
-async def perform(cells: Sequence[Cell], sabotage: Sabotage | None = None) -> list[Result]:
-    """These cells, before one router."""
+async def _undisturbed(
+    cells: Sequence[Cell], doubtful: Callable[[Result], bool], sabotage: Sabotage | None = None
+) -> tuple[list[Result], list[Cell]]:
+    """These cells, and which of them were run again: those whose result is doubtful where they were disturbed."""
+    performed = await perform(cells, sabotage)
+    repeated: list[Cell] = []
+    for patience in _PATIENCE:
+        again = [number for number, result in enumerate(performed) if result.disturbed and doubtful(result)]
+        if not again:
+            break
+        chosen = [performed[number].cell for number in again]
+        repeated += chosen
+        results = await perform(chosen, sabotage, patience=patience, at_once=_FEW)
+        for number, result in zip(again, results, strict=True):
+            performed[number] = result
+    return performed, repeated
+
+
+async def perform(
+    cells: Sequence[Cell], sabotage: Sabotage | None = None, *, patience: int = 1, at_once: int = AT_ONCE
+) -> list[Result]:
+    """These cells, so many at once before one router whose timeouts are `patience` times as long as ever."""
     pauses = _Pauses()
-    async with staged(cells, sabotage) as stage:
+    async with staged(cells, sabotage, patience=patience, at_once=at_once) as stage:
         watching = asyncio.create_task(pauses.watch())
         observations = await stage.perform_all()
         watching.cancel()
@@ -122,15 +138,19 @@ async def perform(cells: Sequence[Cell], sabotage: Sabotage | None = None) -> li
 
 async def check(control: Control) -> ControlResult:
     """Whether the harness sees what the control breaks."""
-    results = await perform(control.cells, control.sabotage)
-    unseen = [result.cell for result in results if control.claims.isdisjoint(miss.claim for miss in result.misses)]
-    return ControlResult(control=control, unseen=unseen)
+
+    def unseen(result: Result) -> bool:
+        return control.claims.isdisjoint(miss.claim for miss in result.misses)
+
+    results, _ = await _undisturbed(control.cells, unseen, control.sabotage)
+    return ControlResult(control=control, unseen=[result.cell for result in results if unseen(result)])
 
 
 class _Pauses:
     """Notices when the event loop stands still, as it does on a machine that is busy with something else."""
 
     _PERIOD = 0.01
+    _ON_TIME = 1.1
 
     def __init__(self) -> None:
         self._pauses: list[tuple[float, float]] = []
@@ -142,11 +162,11 @@ class _Pauses:
         while True:
             await asyncio.sleep(self._PERIOD)
             now = loop.time()
-            if now - before > 2 * self._PERIOD:
+            if now - before > self._ON_TIME * self._PERIOD:
                 self._pauses.append((before + self._PERIOD, now))
             before = now
 
     def between(self, began: float, ended: float) -> bool:
-        """Whether there was a long pause between these times of the event loop, or little else than short ones."""
+        """Whether there was a long pause between these times of the event loop, or much of it was short ones."""
         pauses = [end - start for start, end in self._pauses if start < ended and end > began]
-        return sum(pauses) > (ended - began) * _MOSTLY_LATE or any(pause > _DISTURBING for pause in pauses)
+        return sum(pauses) > (ended - began) * _OFTEN_LATE or any(pause > _DISTURBING for pause in pauses)

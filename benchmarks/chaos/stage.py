@@ -36,13 +36,17 @@ OUR_MARK = "kestrel"
 DEADLINE = 20.0
 # A closed connection reaches the provider's end after the call's own; usage may be waited for until then.
 _SETTLE = 5.0
-_AT_ONCE = 16
+AT_ONCE = 16
+"""So many cells run at the same time."""
+
 _PREFILLING = replace(OPENAI, prefill=Prefill.PLAIN)
 
-_TIMEOUTS = {"connect": "500ms", "first_token": "600ms", "stall": "600ms", "total": "8s"}
+# In milliseconds.
+_TIMEOUTS = {"connect": 500, "first_token": 600, "stall": 600}
+_TOTAL = {"total": "8s"}
 _RETRIES = {"same_deployment": RETRIES, "max_attempts": 12, "backoff_initial": "10ms", "backoff_max": "3s"}
 # Silence in a whole answer ends with the total timeout only.
-_WHOLE_TOTAL = "1s"
+_WHOLE_TOTAL = {"total": 1000}
 
 Sabotage = Callable[[Application], AbstractContextManager[object]]
 """Breaks a router on purpose while entered: a negative control."""
@@ -129,12 +133,13 @@ class Stage:
     simulator: Simulator
     calls: router_service_pb2_grpc.RouterServiceAsyncStub
     log: _Log
+    at_once: int = AT_ONCE
     _entries: dict[str, list[Entry]] = field(default_factory=dict)
     _entries_read: int = 0
 
     async def perform_all(self) -> list[Observation]:
         """All cells, many at once; in their order."""
-        turn = asyncio.Semaphore(_AT_ONCE)
+        turn = asyncio.Semaphore(self.at_once)
 
         async def one(number: int) -> Observation:
             async with turn:
@@ -222,8 +227,13 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(cells: Sequence[Cell], sabotage: Sabotage | None = None) -> AsyncIterator[Stage]:
-    """A router with deployments of its own for every cell, so that no breaker and no key is shared."""
+async def staged(
+    cells: Sequence[Cell], sabotage: Sabotage | None = None, *, patience: int = 1, at_once: int = AT_ONCE
+) -> AsyncIterator[Stage]:
+    """A router with deployments of its own for every cell, so that no breaker and no key is shared.
+
+    `patience` multiplies its timeouts, `at_once` is how many cells run at the same time.
+    """
     models = [
         SimulatedModel(
             name=_model(letter, every_chunk=every_chunk),
@@ -239,7 +249,7 @@ async def staged(cells: Sequence[Cell], sabotage: Sabotage | None = None) -> Asy
     with tempfile.TemporaryDirectory() as folder, unreachable() as addresses, log.listening():
         async with Simulator(models, speed=1) as simulator:
             file = Path(folder) / "router.yaml"
-            file.write_text(yaml.dump(_configuration(cells, simulator, addresses), Dumper=yaml.CSafeDumper))
+            file.write_text(yaml.dump(_configuration(cells, simulator, addresses, patience), Dumper=yaml.CSafeDumper))
             application = Application(file, environ={})
             port = await application.start()
             options = (("grpc.enable_retries", 0),)
@@ -249,13 +259,18 @@ async def staged(cells: Sequence[Cell], sabotage: Sabotage | None = None) -> Asy
                 gc.freeze()
                 with sabotage(application) if sabotage is not None else nullcontext():
                     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
-                        yield Stage(cells, simulator, router_service_pb2_grpc.RouterServiceStub(channel), log)
+                        yield Stage(cells, simulator, router_service_pb2_grpc.RouterServiceStub(channel), log, at_once)
             finally:
                 gc.unfreeze()
                 await application.stop()
 
 
-def _configuration(cells: Sequence[Cell], simulator: Simulator, addresses: Mapping[Address, str]) -> dict[str, object]:
+def _configuration(
+    cells: Sequence[Cell], simulator: Simulator, addresses: Mapping[Address, str], patience: int
+) -> dict[str, object]:
+    def patient(milliseconds: Mapping[str, int]) -> dict[str, str]:
+        return {name: f"{value * patience}ms" for name, value in milliseconds.items()}
+
     providers: dict[str, dict[str, object]] = {}
     models: dict[str, object] = {}
     policies: dict[str, object] = {}
@@ -282,7 +297,7 @@ def _configuration(cells: Sequence[Cell], simulator: Simulator, addresses: Mappi
         policies[f"cell-{number}"] = {
             "rules": [{"use": [_provider(number, letter) for letter in CANDIDATES]}],
             "stream_upstream": not whole,
-            "timeouts": _TIMEOUTS | ({"total": _WHOLE_TOTAL} if whole else {}),
+            "timeouts": patient(_TIMEOUTS) | (patient(_WHOLE_TOTAL) if whole else _TOTAL),
             "retries": _RETRIES,
             "recovery": cell.recovery.value,
         }

@@ -18,7 +18,7 @@ LAG = "llm_router.loop.lag"
 CONNECTIONS = "llm_router.upstream.connections"
 ATTEMPTS = "llm_router.attempts"
 
-_PATIENCE = 10.0
+_PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)

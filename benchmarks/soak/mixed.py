@@ -18,7 +18,7 @@ from benchmarks.soak.watch import bytes_per_call, mebibytes, percentile
 CALLERS = 48
 
 _WARM_UP_SECONDS = 1.0
-_SETTLE = 10.0
+_SETTLE = 60.0
 _READING_PAUSE = 0.1
 
 

@@ -26,7 +26,7 @@ ANSWER_TOKENS = 8
 """Every answer is longer than this and cut to it."""
 
 HOLD_SECONDS = 2.0
-"""How long the model "hold" thinks: long enough to see all calls at the provider at once."""
+"""How long the model "hold" thinks, unless it is told to take longer."""
 
 FAULTS: dict[str, Fault] = {
     "down": Fault.of("503"),
@@ -99,6 +99,10 @@ class Provider:
         names = list(Seen.__dataclass_fields__)
         return [Seen(**dict(zip(names, row, strict=True))) for row in await self._ask("seen")]
 
+    async def hold(self, seconds: float) -> None:
+        """Have calls of the model "hold" wait for so long before it thinks."""
+        await self._ask(f"hold {seconds}")
+
     async def bills(self) -> list[Bill]:
         """Every upstream call that carried an attempt's id."""
         names = list(Bill.__dataclass_fields__)
@@ -161,6 +165,10 @@ def _answer(simulator: Simulator, what: str) -> object:
             return [row for entry in journal if (row := _row(entry)) is not None]
         case "bills":
             return [_bill(entry) for entry in journal if entry.attempt_id]
+    if what.startswith("hold "):
+        simulator.script.heal(model="hold")
+        simulator.fail("hold", "silent", seconds=float(what.removeprefix("hold ")), times=None)
+        return None
     raise ValueError(what)
 
 

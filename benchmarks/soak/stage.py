@@ -32,7 +32,7 @@ RECEIPTS = 3000
 _FOREVER = "2h"
 _METRICS_INTERVAL = 0.2
 # What may follow an answer is waited for shortly; only then is its connection free.
-_RELEASE = 10.0
+_RELEASE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ def configuration(origin: str, max_connections: int, max_calls: int) -> Mapping[
         "models": models,
         "policies": {
             "default": {
-                "timeouts": {"connect": "5s", "first_token": "30s", "stall": _FOREVER, "total": _FOREVER},
+                "timeouts": {"connect": "30s", "first_token": "30s", "stall": _FOREVER, "total": _FOREVER},
                 "retries": {"backoff_initial": "20ms"},
                 "rules": rules,
             }

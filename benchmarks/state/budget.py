@@ -31,7 +31,7 @@ _MARGIN = 1.25
 PATIENCE = 5.0
 """How long callers come back while nobody is accepted, in seconds."""
 
-_BOOKED_WITHIN = 30.0
+_BOOKED_WITHIN = 120.0
 _REFUSALS = frozenset({"BUDGET_EXHAUSTED"})
 
 
@@ -142,7 +142,7 @@ async def _judge(
     row.claim(len(bills) == total, f"{len(bills)} requests reached the provider for {total} accepted calls")
     for place, (key, budgets) in wanted.items():
         for replica in range(len(stage.routers)):
-            kept = await stage.allowances(key=key, replica=replica)
+            kept = await stage.settled(key, replica)
             for name, calls in budgets.items():
                 _judge_budget(row, kept[name], name, calls, cost, replica, place)
     if len(wanted) == 1:

@@ -14,6 +14,7 @@ from benchmarks.state.stage import Setting, Stage, staged
 CLIENTS = 64
 
 _DEADLINE = 2.5
+_RELEASED_WITHIN = 30.0
 _BOOKED_WITHIN = 60.0
 # Half of the calls meet no fault of the provider; some of those are left by their caller or pass their deadline.
 _FEATURES = [*(name for name in FAULTS if name != "wide"), "only-down", *["quick"] * (len(FAULTS) - 1), "hold"]
@@ -40,7 +41,7 @@ async def chaos(
             leavers=0.15,
             long_prompt=True,
         )
-        still_open = await stage.provider.ended(_DEADLINE * 2)
+        still_open = await stage.provider.ended(_RELEASED_WITHIN)
         row.claim(not still_open, f"{still_open} upstream calls are still open")
         bills = await stage.provider.bills()
         # Who left at once may not have reached a router.
@@ -57,7 +58,7 @@ async def chaos(
         compare(row, books)
         _operations(row, books)
         await _usage(row, stage, books)
-        kept = (await stage.allowances())["money"]
+        kept = (await stage.settled())["money"]
         row.figures["reserved at the end, nano-USD"] = kept.reserved
         row.claim(not kept.reserved, f"{kept.reserved} nano-USD are still reserved")
     return row

@@ -107,10 +107,8 @@ class _Callers:
             for number in range(self._load.clients):
                 group.create_task(self._client(number))
 
-    def _over(self, key: int) -> bool:
-        load = self._load
-        patience = load.patience and time.monotonic() - self._accepted_at[key] > load.patience
-        return self._stopped or bool(patience) or bool(load.calls and self._begun >= load.calls)
+    def _over(self) -> bool:
+        return self._stopped or bool(self._load.calls and self._begun >= self._load.calls)
 
     async def _client(self, number: int) -> None:
         load = self._load
@@ -119,13 +117,16 @@ class _Callers:
         refused = 0
         # Not all at the same moment: that would measure how connections are made.
         await asyncio.sleep(self._random.uniform(0, 0.2))
-        while not self._over(key):
+        while not self._over():
             self._begun += 1
             made = await self._call(stub, self._begun, key)
             self.made.append(made)
             if made.code == "OK":
                 self._accepted_at[key], refused = time.monotonic(), 0
                 pause = load.pause
+            elif load.patience and made.began - self._accepted_at[key] > load.patience:
+                # It began late enough: where calls take long, the time since the last was accepted says nothing.
+                return
             else:
                 pause = max(load.pause, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(refused, 10)))
                 refused += 1

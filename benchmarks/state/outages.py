@@ -21,13 +21,13 @@ CLIENTS = 24
 TIMEOUT = 0.25
 """The longest wait of a router for Redis, in seconds."""
 
-_DEADLINE = 10.0
-_BACK_WITHIN = 15.0
+_DEADLINE = 30.0
+_BACK_WITHIN = 60.0
 # Added by an absence, however busy the machine: a call that waits for longer is one that hangs.
-_NEVER_LONGER = 5.0
+_NEVER_LONGER = 15.0
 # Routers raise counters to the ledger at once, and for the last time 15 s later.
-_COUNTED_WITHIN = 25.0
-_BOOKED_WITHIN = 30.0
+_COUNTED_WITHIN = 90.0
+_BOOKED_WITHIN = 120.0
 _OPEN, _CLOSED, _TIGHT = "quick-open", "quick-closed", "quick-tight"
 
 
@@ -75,7 +75,8 @@ async def redis_away(
         "closed": {"usd": 1000, "period": "total", "match": {"feature": _CLOSED}, "fail": "closed"},
         "tight": {"usd": worth(tight), "period": "total", "match": {"feature": _TIGHT}, "fail": "open"},
     }
-    setting = Setting(budgets=budgets, redis={"timeout": TIMEOUT})
+    # Who is refused a connection waits for no timeout: it may be so long that a busy machine does not pass for absence.
+    setting = Setting(budgets=budgets, redis={} if absence.at_once else {"timeout": TIMEOUT})
     async with staged(setting, redis, postgres) as stage:
         features = [_OPEN, _CLOSED, _TIGHT]
         async with stage.calling(1, clients=CLIENTS, deadline=_DEADLINE, pause=0.05, features=features) as callers:
@@ -97,7 +98,7 @@ async def redis_away(
         books = await complete(stage.database, bills, calls=len(made), within=_BOOKED_WITHIN)
         compare(row, books)
         while_away = Counter(one.feature for one in made if one.code == "OK" and began <= one.began + one.took <= back)
-        await _counters(row, stage, made, while_away if absence.loses_data else Counter(), tight)
+        await _counters(row, stage, made, while_away if absence.loses_data else Counter(), tight, absence)
     return row
 
 
@@ -151,7 +152,9 @@ def _judge(row: Row, made: Sequence[Made], began: float, ended: float, back: flo
         row.aim("longest call, s", longest, round(usual + 2 * TIMEOUT, 2))
 
 
-async def _counters(row: Row, stage: Stage, made: Sequence[Made], uncertain: Counter[str], tight: int) -> None:
+async def _counters(
+    row: Row, stage: Stage, made: Sequence[Made], uncertain: Counter[str], tight: int, absence: Absence
+) -> None:
     """Once all is settled, Redis has what the ledger has. Where it lost its data, calls that ended while it was away
     may count twice, by the ledger and by the router that kept them for it; never less than once."""
     cost = cost_of_a_call()
@@ -171,6 +174,8 @@ async def _counters(row: Row, stage: Stage, made: Sequence[Made], uncertain: Cou
         row.claim(kept.used >= least, f"{name} has counted {kept.used} nano-USD, the ledger {least}")
         row.claim(kept.used <= most, f"{name} has counted {kept.used} nano-USD, at most {most} were spent")
     # Each of two replicas may spend half of what was left; what the other held or spent meanwhile is not known to it.
-    bound = tight + CLIENTS
+    # Counters that begin anew are raised to what the ledger has by then: on a busy machine that lacks the last seconds,
+    # in which all of it may have been spent.
+    bound = (2 * tight if absence.loses_data else tight) + CLIENTS
     row.figures["tight: calls accepted, worth, and most"] = [accepted[_TIGHT], tight, bound]
     row.claim(accepted[_TIGHT] <= bound, f"{accepted[_TIGHT]} calls of a budget worth {tight} were accepted")

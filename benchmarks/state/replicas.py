@@ -19,11 +19,11 @@ from benchmarks.state.stage import Setting, Stage, staged
 
 REPLICAS = 3
 
-_DEADLINE = 20.0
+_DEADLINE = 30.0
 _LAME_DUCK = "300ms"
 # Long enough for all callers to know all replicas before one of them leaves.
 _SETTLES = 0.5
-_BOOKED_WITHIN = 60.0
+_BOOKED_WITHIN = 120.0
 _COUNTED = "counted"
 _REFUSED = "BUDGET_EXHAUSTED"
 
@@ -123,15 +123,18 @@ def _judge_ledger(row: Row, made: Sequence[Made], books: Books) -> None:
 
 async def _judge_budgets(row: Row, stage: Stage, spent: Sequence[Made], books: Books, calls: int) -> None:
     """Claim that exactly so many calls were accepted, and that the counter of all calls is the ledger's cost and, at
-    most, what the killed replica held."""
+    most, what the killed replica held: what of that was swept meanwhile stands as spent where nobody knows its cost."""
     accepted = sum(one.code == "OK" for one in spent)
     others = Counter(f"{one.code} {one.reason}" for one in spent if one.code != "OK" and one.reason != _REFUSED)
     row.claim(accepted == calls, f"{accepted} calls were accepted on a budget worth {calls}")
     row.claim(not others, f"calls ended otherwise than accepted or refused: {dict(others)}")
     held, hold, cost = stage.holds(), hold_of_a_call(), cost_of_a_call()
+    unknown = len(books.of("indeterminate"))
     row.figures |= {f"accepted on a budget worth {calls} calls": accepted, "holds of the killed": held}
     for number in range(len(stage.routers)):
         used = (await stage.allowances(_COUNTED, replica=number))[_COUNTED].used
         row.claim(used == calls * cost, f"replica {number} says {used} nano-USD of {_COUNTED}, not {calls * cost}")
         beyond = (await stage.allowances(replica=number))["money"].used - books.cost
-        row.claim(0 <= beyond <= held * hold, f"replica {number} counts {beyond} nano-USD beyond the ledger")
+        row.claim(
+            0 <= beyond <= (held + unknown) * hold, f"replica {number} counts {beyond} nano-USD beyond the ledger"
+        )

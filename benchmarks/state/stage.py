@@ -27,7 +27,8 @@ from llmrouter.v1.router_service_pb2_grpc import RouterServiceStub
 
 NAMESPACE = "state"
 _ENVIRON = {"DECISION_TOKEN_KEY": "k" * 43}
-_ASKED_WITHIN = 10.0
+_ASKED_WITHIN = 60.0
+_SETTLED_WITHIN = 30.0
 # Hundreds of callers that begin at once hold up an event loop for longer than the default: that is no absence.
 _PATIENT = {"timeout": 5.0}
 
@@ -164,6 +165,16 @@ class Stage:
             answer = await RouterServiceStub(channel).GetBudget(request, timeout=_ASKED_WITHIN, metadata=metadata)
         return {allowance.name: allowance for allowance in answer.allowances}
 
+    async def settled(self, key: str = "", replica: int = 0) -> dict[str, Any]:
+        """What it says once nothing is reserved any more, or after a while: settlements follow the calls' ends."""
+        ends = asyncio.get_running_loop().time() + _SETTLED_WITHIN
+        while True:
+            told = await self.allowances(key=key, replica=replica)
+            over = asyncio.get_running_loop().time() > ends
+            if over or not any(allowance.reserved for allowance in told.values()):
+                return told
+            await asyncio.sleep(0.1)
+
     async def usage(self) -> usage_pb2.UsageRow:
         """What a router says was used in all."""
         async with grpc.aio.insecure_channel(self.routers[0].address) as channel:
@@ -253,7 +264,7 @@ def _configuration(
         "ledger": {"folder": str(home / "ledger"), "max_backlog": "64MiB", "min_free": "1GiB", **setting.ledger},
         "policies": {
             "default": {
-                "timeouts": {"connect": "5s", "first_token": "20s", "stall": "1s", "total": "30s"},
+                "timeouts": {"connect": "20s", "first_token": "20s", "stall": "1s", "total": "30s"},
                 "retries": {"backoff_initial": "20ms"},
                 "rules": rules,
                 **setting.policy,

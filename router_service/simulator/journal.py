@@ -98,7 +98,7 @@ class Journal:
                 future.set_result(entry)
         self._waiting = [(predicate, future) for predicate, future in self._waiting if not future.done()]
 
-    async def wait_for(self, predicate: Callable[[Entry], bool], timeout: float = 5.0) -> Entry:  # noqa: ASYNC109
+    async def wait_for(self, predicate: Callable[[Entry], bool], timeout: float = 30.0) -> Entry:  # noqa: ASYNC109
         """The first entry for which `predicate` holds, now or later. Raises `TimeoutError` after `timeout` seconds."""
         for entry in self._entries:
             if predicate(entry):

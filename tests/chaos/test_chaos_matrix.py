@@ -8,7 +8,6 @@ from benchmarks.chaos.controls import CONTROLS, Control
 from benchmarks.chaos.run import check, run
 
 
-@pytest.mark.timeout(180)
 async def test_every_fault_in_every_phase_ends_as_the_rules_say() -> None:
     outcome = await run(covering_sample(), ())
     assert not outcome.fails, "\n".join(report.summary(outcome))

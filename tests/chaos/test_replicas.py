@@ -14,7 +14,7 @@ __all__ = ["own_redis", "postgres"]
 
 
 # Routers start seven times: on a busy machine that takes its time.
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_a_killed_replica_and_a_roll_fail_no_call_and_budgets_count_all_replicas_together(
     own_redis: RedisServer, postgres: PostgresServer
 ) -> None:

@@ -19,7 +19,7 @@ __all__ = ["own_redis", "postgres"]
 
 PATIENCE = 1.0
 # Only against hanging: machines are shared, and processes take long to start where others do.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 def held(*rows: Row) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "jaeger" / "jaeger.yaml"
 _PORTS = ("JAEGER_HTTP_PORT", "JAEGER_GRPC_PORT", "OTLP_GRPC_PORT", "OTLP_HTTP_PORT")
-_START_SECONDS = 30.0
+_START_SECONDS = 120.0
 
 Trace = dict[str, Any]
 
@@ -73,7 +73,7 @@ async def _answers(server: Jaeger, process: asyncio.subprocess.Process) -> bool:
     return True
 
 
-async def until(look: Callable[[], Any], otherwise: str, seconds: float = 15.0) -> Any:
+async def until(look: Callable[[], Any], otherwise: str, seconds: float = 60.0) -> Any:
     """What `look` finds, once it finds anything."""
     try:
         async with asyncio.timeout(seconds):
@@ -86,7 +86,7 @@ async def until(look: Callable[[], Any], otherwise: str, seconds: float = 15.0) 
 
 def _get(url: str) -> Any:
     try:
-        with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - http to this machine
+        with urllib.request.urlopen(url, timeout=60) as response:  # noqa: S310 - http to this machine
             return json.load(response)
     except urllib.error.HTTPError as error:
         with error:

@@ -80,7 +80,7 @@ class Router:
         told, _ = await process.communicate()
         assert process.returncode == 0
         # Spans wait for others to leave with.
-        assert await self.application._telemetry.flush()
+        assert await self.application._telemetry.flush(timeout=60)
         return dict(json.loads(told))
 
 

@@ -55,12 +55,12 @@ class Prometheus:
         return list(told["data"]["result"])
 
     def _get(self, path: str) -> Any:
-        with urllib.request.urlopen(self._url + path, timeout=10) as answer:  # noqa: S310 - http to this machine
+        with urllib.request.urlopen(self._url + path, timeout=60) as answer:  # noqa: S310 - http to this machine
             return json.load(answer)
 
     async def until(self, query: str) -> None:
         """Wait until a query gives any series."""
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(120):
             while True:
                 try:
                     if await self.query(query):

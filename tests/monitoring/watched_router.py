@@ -102,7 +102,7 @@ class WatchedRouter:
         await self._refused(feature="broke")
         await self._refused(feature="closed")
         await asyncio.to_thread(self._get, "/v1/models")
-        await self._application._telemetry.flush(timeout=2.0)
+        await self._application._telemetry.flush(timeout=30.0)
         async with asyncio.timeout(30):
             while "llm_router_loop_lag_seconds_count" not in await self.metrics():  # noqa: ASYNC110 - over HTTP
                 await asyncio.sleep(0.05)
@@ -124,7 +124,7 @@ class WatchedRouter:
         raise AssertionError(f"{call} was to be refused")
 
     def _get(self, path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=10) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=60) as response:
             return str(response.read().decode())
 
 
@@ -175,6 +175,6 @@ async def watched_router(folder: Path) -> AsyncIterator[WatchedRouter]:
         async with (
             _worker(folder / "first", "1/2", board, environ) as (application, port),
             _worker(folder / "second", "2/2", board, environ),
-            AsyncClient.connect(f"127.0.0.1:{port}", timeout=20) as client,
+            AsyncClient.connect(f"127.0.0.1:{port}", timeout=60) as client,
         ):
             yield WatchedRouter(application, simulator, client)

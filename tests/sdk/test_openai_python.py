@@ -360,7 +360,7 @@ async def test_the_router_answers_before_the_sdk_loses_patience(live: Sdk) -> No
 
 async def test_a_stream_that_stalls_times_out_in_the_sdk_and_ends_at_the_provider(live: Sdk) -> None:
     live.router.simulator.fail("gpt-4o", "stall", after_tokens=3)
-    stream = await live.client(timeout=0.2).chat.completions.create(model="alone", messages=PROMPT, stream=True)
+    stream = await live.client(timeout=1.0).chat.completions.create(model="alone", messages=PROMPT, stream=True)
     with pytest.raises(openai.APITimeoutError):
         async for _ in stream:
             pass

@@ -73,7 +73,7 @@ class Connection:
 
     async def reply(self) -> Reply:
         """The next response."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             status, *lines = head.strip().split("\r\n")
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
@@ -86,7 +86,7 @@ class Connection:
     async def closed(self) -> bool:
         """Whether the server closes the connection, soon."""
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 return await self.reader.read(1) == b""
         except ConnectionError:
             return True

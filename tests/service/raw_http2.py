@@ -122,7 +122,7 @@ class RawConnection:
         except (asyncio.IncompleteReadError, ConnectionError):
             return
 
-    async def until(self, kind: Kind, seconds: float = 10) -> Frame:
+    async def until(self, kind: Kind, seconds: float = 30) -> Frame:
         """The next frame of this kind. Raises `AssertionError` where the connection ends before."""
         async with asyncio.timeout(seconds):
             async for seen in self.frames():
@@ -130,7 +130,7 @@ class RawConnection:
                     return seen
         raise AssertionError(f"the connection ended without {kind.name}")
 
-    async def ended(self, seconds: float = 10) -> list[Frame]:
+    async def ended(self, seconds: float = 30) -> list[Frame]:
         """All frames until the server closes the connection."""
         async with asyncio.timeout(seconds):
             return [seen async for seen in self.frames()]

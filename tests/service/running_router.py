@@ -71,7 +71,7 @@ class Running:
 
     def client(self, key: str | None = None) -> AsyncClient:
         """A client that calls with this key."""
-        client = AsyncClient(self.channel, api_key=key, timeout=20)
+        client = AsyncClient(self.channel, api_key=key, timeout=60)
         self.clients.append(client)
         return client
 
@@ -109,7 +109,7 @@ async def _all_is_shipped(application: Application) -> bool:
     return under_way == 0 and keeper.lag().bytes == 0
 
 
-async def until(condition: Callable[[], Awaitable[T]], *, seconds: float = 20) -> T:
+async def until(condition: Callable[[], Awaitable[T]], *, seconds: float = 60) -> T:
     """What the condition says, once it says anything true."""
     async with asyncio.timeout(seconds):
         while not (met := await condition()):  # noqa: ASYNC110 - what is waited for has no event here

@@ -283,6 +283,6 @@ async def within(seconds: float, event: asyncio.Event) -> None:
 
 
 async def until_in_flight(served: Served, count: int = 1) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while served.server.in_flight != count:  # noqa: ASYNC110 - the count has no event
             await asyncio.sleep(0.001)

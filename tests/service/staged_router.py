@@ -79,7 +79,7 @@ class StagedRouter:
 
     async def receipt(self, request_id: str) -> Receipt:
         """The receipt as soon as it is kept: a call may be closed after its client has gone."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:
                 try:
                     return await self.client.receipt(request_id)
@@ -106,7 +106,7 @@ async def staged(tmp_path: Path, configuration: str) -> AsyncIterator[StagedRout
         application = Application(file, environ={"SIMULATOR_URL": simulator.origin})
         port = await application.start()
         try:
-            async with AsyncClient.connect(f"127.0.0.1:{port}", timeout=20) as client:
+            async with AsyncClient.connect(f"127.0.0.1:{port}", timeout=60) as client:
                 yield StagedRouter(application, simulator, client)
         finally:
             await application.stop()

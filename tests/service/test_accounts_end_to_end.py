@@ -187,7 +187,7 @@ async def test_calls_at_once_are_limited_and_a_slot_is_free_once_its_caller_left
                 "RATE_LIMITED",
                 "at-once",
             )
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while router.application._server.in_flight:  # noqa: ASYNC110 - the count has no event
                 await asyncio.sleep(0.001)
         assert (await short(client)).status == "OK"

@@ -66,7 +66,7 @@ async def running(tmp_path: Path):
         application = Application(file, environ={"SIMULATOR_URL": simulator.origin}, span_exporter=spans)
         port = await application.start()
         try:
-            async with AsyncClient.connect(f"127.0.0.1:{port}", timeout=20) as client:
+            async with AsyncClient.connect(f"127.0.0.1:{port}", timeout=60) as client:
                 yield simulator, client, spans
         finally:
             await application.stop()
@@ -186,7 +186,7 @@ async def test_a_router_killed_while_it_asks_leaves_a_ledger_that_knows_of_it(tm
         )
         try:
             port = await _port(router)
-            async with AsyncClient.connect(f"127.0.0.1:{port}", timeout=20) as client:
+            async with AsyncClient.connect(f"127.0.0.1:{port}", timeout=60) as client:
                 calling = asyncio.create_task(client.complete(HARD, request_id="killed"))
                 await simulator.journal.wait_for(lambda entry: entry.model == "mini")
                 router.send_signal(signal.SIGKILL)
@@ -212,7 +212,7 @@ async def test_a_router_killed_while_it_asks_leaves_a_ledger_that_knows_of_it(tm
 
 async def _port(router: asyncio.subprocess.Process) -> int:
     assert router.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         async for line in router.stdout:
             if b"127.0.0.1:" in line:
                 return int(line.rpartition(b"127.0.0.1:")[2].split()[0].strip(b'",.}'))

@@ -95,7 +95,6 @@ def everything_about(error: grpc.aio.AioRpcError) -> str:
     return f"{error!r} {error.details()} {trailers} {status} {error.initial_metadata()}"
 
 
-@pytest.mark.timeout(120)
 async def test_no_fault_makes_a_prompt_a_key_or_a_providers_words_leave(
     watched: Watched,  # noqa: F811 - the fixture
     tmp_path: Path,
@@ -244,7 +243,7 @@ async def test_a_defect_while_a_call_is_being_cancelled_reaches_nobody(
         with monkeypatch.context() as patched:
             patched.setattr(ReceiptStore, "put", put)
             stream.cancel()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await failed.wait()
                 while application._server.in_flight:  # noqa: ASYNC110 - the count has no event
                     await asyncio.sleep(0.001)

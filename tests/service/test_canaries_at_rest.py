@@ -111,7 +111,6 @@ async def speak(client: AsyncClient, way: str, told: list[str], *, about: str = 
         return ""
 
 
-@pytest.mark.timeout(120)
 async def test_nothing_that_was_said_and_no_secret_is_kept_logged_or_exported(
     tmp_path: Path,
     database_url: str,

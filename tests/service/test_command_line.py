@@ -51,7 +51,7 @@ policies:
 """
 
 
-def run(*arguments, env=None, timeout=60, stdin=None):
+def run(*arguments, env=None, timeout=240, stdin=None):
     """`stdin` is bytes."""
     arguments = [argument if isinstance(argument, bytes) else str(argument) for argument in arguments]
     result = subprocess.run(
@@ -206,9 +206,9 @@ def test_clients_learn_what_to_do_about_tls():
     server = grpc.server(ThreadPoolExecutor(1))
     address = f"127.0.0.1:{server.add_secure_port('127.0.0.1:0', grpc.ssl_server_credentials([pair]))}"
     server.start()
-    plain = run("complete", "Hi", "--address", address, "--timeout", "2")
+    plain = run("complete", "Hi", "--address", address, "--timeout", "30")
     with trustme.CA().cert_pem.tempfile() as stranger:
-        astray = run("complete", "Hi", "--address", address, "--timeout", "2", "--ca-file", stranger)
+        astray = run("complete", "Hi", "--address", address, "--timeout", "30", "--ca-file", stranger)
     server.stop(None).wait()
     assert plain.stderr.splitlines()[0].startswith("UNAVAILABLE: ")
     assert "--ca-file" in plain.stderr.splitlines()[1]
@@ -230,17 +230,17 @@ def test_commands_that_need_no_server_do_not_load_one():
 def test_sigterm_drains_and_exits_cleanly(tmp_path):
     with serving(tmp_path) as (process, _, _):
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(120) == 0
 
 
 def test_a_second_signal_stops_at_once(tmp_path):
-    patient = CONFIGURATION.replace("lame_duck: 0s", "lame_duck: 60s")
+    patient = CONFIGURATION.replace("lame_duck: 0s", "lame_duck: 600s")
     for number in (signal.SIGTERM, signal.SIGINT):
         with serving(tmp_path, patient) as (process, _, _):
             process.send_signal(number)
             assert "a second signal stops at once" in process.stdout.readline()
             process.send_signal(number)
-            assert process.wait(10) == -number
+            assert process.wait(120) == -number
 
 
 def test_the_start_tells_file_fingerprint_and_tls(tmp_path):
@@ -283,6 +283,6 @@ def test_without_a_file_and_without_keys_serve_says_what_to_do():
 
 
 def test_calls_to_nobody_say_how_to_start_a_router():
-    result = run("complete", "Hi", "--address", "127.0.0.1:9", "--timeout", "2")
+    result = run("complete", "Hi", "--address", "127.0.0.1:9", "--timeout", "30")
     assert result.returncode == 1
     assert "llmrouter serve" in result.stderr

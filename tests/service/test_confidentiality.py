@@ -170,7 +170,7 @@ async def test_neither_a_prompt_nor_a_key_leaves_but_to_the_provider(
     async with upstream(mode) as origin:
         application = app.Application(file, environ={"UPSTREAM": origin}, span_exporter=watched.spans)
         port = await application.start()
-        async with AsyncClient.connect(f"127.0.0.1:{port}", timeout=10) as client:
+        async with AsyncClient.connect(f"127.0.0.1:{port}", timeout=60) as client:
             try:
                 if way == "unary":
                     await client.complete(f"Say {PROMPT}")

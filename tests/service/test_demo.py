@@ -21,7 +21,7 @@ def demo(*arguments):
         [LLMROUTER, "demo", "--speed", "1000", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
         env={**os.environ, "COLUMNS": "200"},
     )

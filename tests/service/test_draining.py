@@ -39,10 +39,10 @@ async def test_a_call_that_outlasts_the_grace_is_not_paid_for_twice(way: str, tm
         simulator.fail(None, "stall", after_tokens=3, times=None)
         application = Application(file, environ={"SIMULATOR_URL": simulator.origin})
         port = await application.start()
-        async with AsyncClient.connect(f"127.0.0.1:{port}", timeout=20) as client:
+        async with AsyncClient.connect(f"127.0.0.1:{port}", timeout=60) as client:
             ask = complete if way == "unary" else read_stream
             call = asyncio.create_task(ask(client))
-            await simulator.journal.wait_for(lambda entry: entry.tokens_sent >= 3, 5)
+            await simulator.journal.wait_for(lambda entry: entry.tokens_sent >= 3, 30)
             await application.stop()
             with pytest.raises(Unavailable) as raised:
                 await call

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from contextlib import asynccontextmanager
 
 import pytest
@@ -18,6 +17,7 @@ from llmrouter.v1.stream_pb2 import AttemptDiscarded, AttemptStarted, Finished, 
 from router_service.app import Application
 from router_service.simulator.server import Simulator
 from router_service.telemetry.tree import SpanCollector
+from tests.loop_clock import leap, on_the_loops_clock
 
 CONFIGURATION = """
 server: {address: "127.0.0.1:0", lame_duck: 0s}
@@ -57,7 +57,7 @@ async def running(tmp_path, configuration=CONFIGURATION):
     async with Simulator() as simulator:
         application = Application(file, environ={"SIMULATOR_URL": simulator.origin}, span_exporter=collector)
         port = await application.start()
-        async with AsyncClient.connect(f"127.0.0.1:{port}", timeout=10) as client:
+        async with AsyncClient.connect(f"127.0.0.1:{port}", timeout=60) as client:
             yield Router(application, simulator, client, collector, file)
         await application.stop()
 
@@ -160,17 +160,20 @@ async def test_a_cut_after_output_restarts_where_policy_and_caller_allow_it(tmp_
 
 async def test_a_silent_provider_costs_only_its_share_of_the_deadline(router):
     router.simulator.fail("deepseek-chat", "silent", times=None)
-    began = time.monotonic()
-    answer = await router.client.complete("Hello", tier="free", timeout=2)
-    assert time.monotonic() - began < 1.9
+    on_the_loops_clock(router.application.engine)
+    asking = asyncio.create_task(router.client.complete("Hello", tier="free", timeout=40))
+    await router.simulator.journal.wait_for(lambda entry: entry.provider == "deepseek")
+    leap(21.0)
+    answer = await asking
+    assert answer.receipt.attempts[0].duration.seconds < 30
     assert answer.receipt.provider == "openai"
 
 
 async def test_the_callers_deadline_ends_the_call_with_a_receipt(router):
     router.simulator.fail(None, "silent", times=None)
     with pytest.raises(DeadlineExceeded) as raised:
-        await router.client.complete("Hello", timeout=0.5)
-    receipt = await router.client.receipt(raised.value.request_id)
+        await router.client.complete("Hello", timeout=1)
+    receipt = await receipt_of(router.client, raised.value.request_id)
     assert receipt.status == "DEADLINE_EXCEEDED"
     assert receipt.attempts
 
@@ -180,7 +183,7 @@ async def test_cancelling_closes_the_upstream_call_at_once(router, way, capsys):
     router.simulator.fail(None, "stall", after_tokens=3, times=None)
     if way == "unary":
         task = asyncio.create_task(router.client.complete("Tell me a story.", request_id="cancelled"))
-        entry = await router.simulator.journal.wait_for(lambda entry: entry.tokens_sent >= 3, 5)
+        entry = await router.simulator.journal.wait_for(lambda entry: entry.tokens_sent >= 3, 30)
     else:
         stream = router.client.stream("Tell me a story.", request_id="cancelled")
         async for event in stream:
@@ -194,7 +197,7 @@ async def test_cancelling_closes_the_upstream_call_at_once(router, way, capsys):
     else:
         await stream.aclose()
     lag = await loop_lag()
-    await router.simulator.journal.wait_for(lambda seen: seen is entry and seen.disconnected_at is not None, 5)
+    await router.simulator.journal.wait_for(lambda seen: seen is entry and seen.disconnected_at is not None, 30)
     took = entry.disconnected_at - cancelled_at
     with capsys.disabled():
         print(f"\n{way}: upstream closed {took * 1000:.1f} ms after the cancel, loop lag {lag * 1000:.1f} ms")
@@ -293,7 +296,7 @@ async def test_saving_the_file_changes_the_routing_and_a_bad_one_does_not(router
 
 async def test_saving_the_file_alone_is_enough(router):
     router.file.write_text(CONFIGURATION.replace("name: free", "name: renamed"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while (await router.client.route("Hello", tier="free")).decision.rule != "renamed":
             pass
 
@@ -337,7 +340,7 @@ async def test_turns_of_a_conversation_stay_where_they_began(tmp_path):
 async def test_a_call_in_flight_survives_a_drain(router):
     router.simulator.fail("gpt-4o", "slow_headers", seconds=0.001)
     task = asyncio.create_task(router.client.complete("Hello"))
-    await router.simulator.journal.wait_for(lambda entry: True, 5)
+    await router.simulator.journal.wait_for(lambda entry: True, 30)
     await router.application.stop()
     assert (await task).text
 

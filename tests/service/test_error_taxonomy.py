@@ -23,7 +23,7 @@ models:
   other: {provider: two, context_window: 8000, price: {input: 1.00, output: 3.00}}
   large: {provider: three, context_window: 128000, price: {input: 1.00, output: 3.00}}
 policies:
-  alone: {timeouts: &t {connect: 300ms, first_token: 300ms, stall: 300ms}, retries: &r {same_deployment: 3, backoff_initial: 1ms, backoff_max: 2ms}, rules: [{use: plain}]}
+  alone: {timeouts: &t {connect: 500ms, first_token: 500ms, stall: 500ms}, retries: &r {same_deployment: 3, backoff_initial: 1ms, backoff_max: 2ms}, rules: [{use: plain}]}
   pair: {timeouts: *t, retries: *r, rules: [{use: [plain, other]}]}
   sizes: {timeouts: *t, retries: *r, rules: [{use: [plain, other, large]}]}
   lenient: {timeouts: *t, retries: *r, fallback_on_content_filter: true, rules: [{use: [plain, other]}]}
@@ -135,7 +135,7 @@ async def test_what_cannot_be_connected_to_is_asked_again_falls_back_and_bills_n
 
 @both_ways
 async def test_a_pool_without_a_free_connection_bills_nothing_and_falls_back(tmp_path, way):
-    async with staged(tmp_path, CONFIGURATION.replace("first_token: 300ms", "first_token: 5s")) as router:
+    async with staged(tmp_path, CONFIGURATION.replace("first_token: 500ms", "first_token: 30s")) as router:
         router.simulator.fail("plain", "silent", times=None)
         holding = asyncio.create_task(router.call("unary", request_id="holding", policy="alone"))
         await router.simulator.journal.wait_for(lambda entry: entry.provider == "one")
@@ -223,7 +223,7 @@ async def streamed(client):
 @both_ways
 async def test_our_own_limit_asks_nobody_and_says_when_to_come_back(tmp_path, way):
     configuration = CONFIGURATION.replace("lame_duck: 0s", "lame_duck: 0s, max_concurrent_calls: 1")
-    async with staged(tmp_path, configuration.replace("first_token: 300ms", "first_token: 5s")) as router:
+    async with staged(tmp_path, configuration.replace("first_token: 500ms", "first_token: 30s")) as router:
         router.simulator.fail("plain", "silent", times=None)
         holding = asyncio.create_task(router.client.complete("Hello", policy="alone"))
         await router.simulator.journal.wait_for(lambda entry: entry.provider == "one")

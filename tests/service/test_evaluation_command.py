@@ -84,7 +84,7 @@ async def test_an_interrupt_leaves_a_report_of_what_was_paid(tmp_path: Path) -> 
         router.simulator.script.add(Rule(fault=Fault(kind=FaultKind.SILENT), contains="What is 4", times=None))
         asked = (prompts, "--models", "gpt-4o", "--policies", "cheap", "--concurrency", 1, "--json", "report.json")
         async with started(tmp_path, *asked, LLMROUTER_ADDRESS=f"127.0.0.1:{router.port}") as process:
-            await router.simulator.journal.wait_for(lambda entry: "What is 4" in str(entry.body), timeout=30)
+            await router.simulator.journal.wait_for(lambda entry: "What is 4" in str(entry.body), timeout=120)
             process.send_signal(signal.SIGINT)
             assert process.stderr is not None
             assert b"interrupt again to leave them" in await process.stderr.readline()

@@ -17,6 +17,7 @@ from staged_router import PROMPT, staged
 
 from llmrouter.v1 import receipt_pb2
 from router_service.simulator.journal import Outcome
+from tests.loop_clock import leap, on_the_loops_clock
 
 CONFIGURATION = """
 server: {address: "127.0.0.1:0", lame_duck: 0s, grace: 50ms, receipts_kept: 20}
@@ -31,7 +32,7 @@ policies:
   alone: {retries: {same_deployment: 0}, rules: [{use: plain}]}
   insistent: {retries: {same_deployment: 2, backoff_initial: 1ms}, rules: [{use: plain}]}
   restarting: {retries: {same_deployment: 0}, recovery: restart, rules: [{use: [plain, other]}]}
-  watchful: {retries: {same_deployment: 0}, recovery: restart, timeouts: {stall: 200ms}, rules: [{use: [plain, other]}]}
+  watchful: {retries: {same_deployment: 0}, recovery: restart, timeouts: {stall: 500ms}, rules: [{use: [plain, other]}]}
 default_policy: pair
 """
 PLAIN = {"input": 2_500, "cached": 250, "output": 10_000}
@@ -131,7 +132,14 @@ async def test_what_was_spent_on_a_call_that_a_shutdown_ended_is_known(router, w
 async def test_silence_from_the_first_byte_costs_a_share_of_the_deadline(router, way):
     """litellm #38358."""
     router.simulator.fail("plain", "silent", times=None)
-    call = await router.call(way, timeout=1.0)
+    on_the_loops_clock(router.application.engine)
+    calling = asyncio.create_task(router.call(way, timeout=40.0))
+    await router.simulator.journal.wait_for(lambda seen: seen.provider == "one")
+    leap(21.0)
+    call = await calling
+    assert call.receipt.attempts[0].error_type == "first_token_timeout"
+    # Half of the deadline, and not the half a minute that any provider has.
+    assert call.receipt.attempts[0].duration.seconds < 30
     assert (call.code, call.asked) == ("OK", ["plain", "other"])
 
 
@@ -235,7 +243,7 @@ async def test_only_one_layer_retries(router, way):
 async def test_every_error_ends_the_call_with_a_reason(router, way, fault):
     """Envoy AI Gateway #840: an error must not leave the client waiting."""
     router.simulator.fail("plain", fault, times=None)
-    call = await router.call(way, policy="alone", timeout=5.0)
+    call = await router.call(way, policy="alone", timeout=30.0)
     assert call.code not in {"OK", "DEADLINE_EXCEEDED", "UNKNOWN"}
     assert call.reason
     assert call.receipt.error_reason == call.reason

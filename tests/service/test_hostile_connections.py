@@ -187,9 +187,9 @@ async def test_every_upstream_call_of_a_reset_stream_is_cancelled_and_accounted_
             await hostile.greet()
             streams = range(1, 200, 2)
             await hostile.send(b"".join(call(one, path, REQUEST, [("x-request-id", f"r-{one}")]) for one in streams))
-            await simulator.journal.wait_for(lambda entry: entry.id == 100, 20)
+            await simulator.journal.wait_for(lambda entry: entry.id == 100, 30)
             await hostile.send(b"".join(reset(one) for one in streams))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 while any(entry.outcome is not Outcome.ABORTED for entry in simulator.journal):
                     await simulator.journal.wait_for(lambda entry: entry.outcome is Outcome.ABORTED)
                     await asyncio.sleep(0.01)
@@ -204,7 +204,7 @@ async def test_every_upstream_call_of_a_reset_stream_is_cancelled_and_accounted_
     ids=["silent", "half a preface", "a preface", "settings not acknowledged"],
 )
 async def test_a_connection_that_does_not_get_started_is_closed(begins: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "_HANDSHAKE_TIMEOUT", 0.2)
+    monkeypatch.setattr(server, "_HANDSHAKE_TIMEOUT", 0.5)
     async with serving(ScriptedEngine()) as served, connected(served.port) as slow:
         await slow.send(begins)
         (farewell,) = [seen for seen in await slow.ended() if seen.kind == Kind.GOAWAY]
@@ -224,7 +224,7 @@ async def test_a_connection_that_does_not_get_started_is_closed(begins: bytes, m
 )
 async def test_a_connection_that_falls_silent_is_closed(begins: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "_KEEPALIVE_EVERY", 1.0)
-    monkeypatch.setattr(server, "_KEEPALIVE_TIMEOUT", 0.1)
+    monkeypatch.setattr(server, "_KEEPALIVE_TIMEOUT", 0.5)
     engine = ScriptedEngine()
     async with serving(engine) as served, connected(served.port) as slow:
         await slow.greet()

@@ -245,9 +245,9 @@ async def test_no_metadata_of_a_caller_reaches_a_provider(way: str, propagates: 
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) as channel:
             stub = router_service_pb2_grpc.RouterServiceStub(channel)
             if way == "unary":
-                await stub.Complete(complete_request(), metadata=FORWARDED, timeout=10)
+                await stub.Complete(complete_request(), metadata=FORWARDED, timeout=60)
             else:
-                _, error = await read_all(stub.StreamComplete(stream_request(), metadata=FORWARDED, timeout=10))
+                _, error = await read_all(stub.StreamComplete(stream_request(), metadata=FORWARDED, timeout=60))
                 assert error is None
         await application.stop()
     assert len(heard) == 1
@@ -284,12 +284,12 @@ async def test_a_redirect_is_not_followed_and_no_key_leaves(way: str, status: in
             file, environ={"UPSTREAM": f"http://127.0.0.1:{provider.sockets[0].getsockname()[1]}"}
         )
         port = await application.start()
-        async with AsyncClient.connect(f"127.0.0.1:{port}", timeout=10) as client:
+        async with AsyncClient.connect(f"127.0.0.1:{port}", timeout=60) as client:
             stub = client._stub
             if way == "unary":
-                code, _ = await status_of(stub.Complete(complete_request(), timeout=10))
+                code, _ = await status_of(stub.Complete(complete_request(), timeout=60))
             else:
-                code, _ = await status_of(stub.StreamComplete(stream_request(), timeout=10))
+                code, _ = await status_of(stub.StreamComplete(stream_request(), timeout=60))
         await application.stop()
     assert code is not grpc.StatusCode.OK
     assert elsewhere == []

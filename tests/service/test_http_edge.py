@@ -153,7 +153,7 @@ async def test_an_answer_that_was_paid_for_is_not_asked_again_when_a_drain_cuts_
         monkeypatch.setattr(served.completions._allowances, "allowances", slow, raising=False)
         connection = await served.connect()
         connection.ask()
-        await within(5, looking)
+        await within(30, looking)
         served.admission.end()
         reply = await connection.reply()
     assert (reply.status, reply.error["code"], reply.headers["x-should-retry"]) == (503, "DRAINING", "false")

@@ -36,7 +36,7 @@ def run(*arguments, env=None):
         [LLMROUTER, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
         env={**os.environ, **(env or {})},
     )

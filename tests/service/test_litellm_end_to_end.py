@@ -92,7 +92,7 @@ async def served(text: str, folder: Path) -> AsyncIterator[tuple[AsyncClient, Si
         application = Application(folder / "router.yaml", environ=environ, address="127.0.0.1:0")
         port = await application.start()
         try:
-            async with AsyncClient.connect(f"127.0.0.1:{port}", timeout=20) as client:
+            async with AsyncClient.connect(f"127.0.0.1:{port}", timeout=60) as client:
                 yield client, simulator
         finally:
             await application.stop()

@@ -80,7 +80,7 @@ async def running(tmp_path: Path):
     async with Simulator(MODELS) as simulator:
         application = Application(file, environ={"SIMULATOR_URL": simulator.origin}, span_exporter=spans)
         port = await application.start()
-        async with AsyncClient.connect(f"127.0.0.1:{port}", timeout=20) as client:
+        async with AsyncClient.connect(f"127.0.0.1:{port}", timeout=60) as client:
             yield simulator, client, spans
         await application.stop()
 

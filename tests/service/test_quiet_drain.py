@@ -24,14 +24,14 @@ class LateCalls:
     async def __call__(self, seconds: float) -> None:
         self.slept.append(seconds)
         if self.answered < self._calls:
-            await self.served.stub.Complete(complete_request(), timeout=5)
+            await self.served.stub.Complete(complete_request(), timeout=30)
             self.answered += 1
 
 
 async def drained_with(late: LateCalls) -> None:
     async with serving(ScriptedEngine(), SETTINGS, sleep=late) as served:
         late.served = served
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await served.server.drain()
         late._calls = 0
 
@@ -68,14 +68,14 @@ async def test_calls_are_refused_with_a_status_that_clients_repeat_elsewhere_onc
             calls.append(asyncio.create_task(call_late()))
 
         async def call_late() -> None:
-            call = served.stub.Complete(complete_request(), timeout=5)
+            call = served.stub.Complete(complete_request(), timeout=30)
             refused.append(await call.code())
 
         calls: list[asyncio.Task[None]] = []
         served.server._admission.drain = drain_and_call  # type: ignore[method-assign]
         served.server._admission._idle.clear()
         draining = asyncio.create_task(served.server.drain())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not refused:  # noqa: ASYNC110 - the refusal has no event
                 await asyncio.sleep(0.001)
         served.server._admission._idle.set()

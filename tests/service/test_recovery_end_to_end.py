@@ -45,7 +45,7 @@ async def running(tmp_path: Path):
     async with Simulator(MODELS) as simulator:
         application = Application(file, environ={"SIMULATOR_URL": simulator.origin})
         port = await application.start()
-        async with AsyncClient.connect(f"127.0.0.1:{port}", timeout=20) as client:
+        async with AsyncClient.connect(f"127.0.0.1:{port}", timeout=60) as client:
             yield simulator, client
         await application.stop()
 
@@ -132,7 +132,7 @@ async def test_a_silent_provider_is_hedged_and_its_call_ended(tmp_path, stream):
             answer = await client.complete(PROMPT, policy="hedging", max_output_tokens=24)
             receipt, text = answer.receipt, answer.text
         silent, heard = simulator.journal[0], simulator.journal[1]
-        await simulator.journal.wait_for(lambda entry: entry.id == silent.id and entry.outcome is Outcome.ABORTED, 5)
+        await simulator.journal.wait_for(lambda entry: entry.id == silent.id and entry.outcome is Outcome.ABORTED, 30)
 
     assert text == heard.intended
     told = [(attempt.deployment, attempt.reason, attempt.outcome) for attempt in receipt.attempts]

@@ -13,6 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 from llmrouter.v1 import call_pb2, chat_pb2, error_pb2, router_service_pb2, router_service_pb2_grpc
 from router_service.app import Application
 from router_service.simulator.server import Simulator
+from tests.loop_clock import leap
 
 CONFIGURATION = """
 server: {address: "127.0.0.1:0", lame_duck: 0s}
@@ -27,6 +28,12 @@ default_policy: keeping
 
 @asynccontextmanager
 async def running(tmp_path: Path):
+    async with serving(tmp_path) as (_, simulator, calls):
+        yield simulator, calls
+
+
+@asynccontextmanager
+async def serving(tmp_path: Path):
     file = tmp_path / "router.yaml"
     file.write_text(CONFIGURATION)
     async with Simulator() as simulator:
@@ -34,7 +41,7 @@ async def running(tmp_path: Path):
         port = await application.start()
         options = (("grpc.enable_retries", 0),)
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
-            yield simulator, router_service_pb2_grpc.RouterServiceStub(channel)
+            yield application, simulator, router_service_pb2_grpc.RouterServiceStub(channel)
         await application.stop()
 
 
@@ -53,9 +60,14 @@ async def test_a_repeat_gets_the_first_answer_and_is_not_paid_for(tmp_path):
 
 
 async def test_a_repeat_while_the_first_runs_joins_it(tmp_path):
-    async with running(tmp_path) as (simulator, calls):
-        simulator.fail(None, "stall", after_tokens=2, seconds=0.1)
-        answers = await asyncio.gather(*(calls.Complete(asking(policy="forgetting")) for _ in range(5)))
+    async with serving(tmp_path) as (application, simulator, calls):
+        simulator.fail(None, "stall", after_tokens=2, seconds=10)
+        joined = [calls.Complete(asking(policy="forgetting")) for _ in range(5)]
+        await simulator.journal.wait_for(lambda entry: entry.tokens_sent >= 2)
+        while application._server.in_flight < len(joined):  # noqa: ASYNC110 - the count has no event
+            await asyncio.sleep(0.001)
+        leap(10)
+        answers = await asyncio.gather(*joined)
         assert len(simulator.journal) == 1
     assert all(answer == answers[0] for answer in answers)
 
@@ -115,7 +127,7 @@ async def test_a_call_whose_caller_left_may_be_made_again_under_its_key(tmp_path
     async with running(tmp_path) as (simulator, calls):
         simulator.fail(None, "stall", after_tokens=2)
         leaving = calls.Complete(asking())
-        await simulator.journal.wait_for(lambda entry: entry.tokens_sent >= 2, 5)
+        await simulator.journal.wait_for(lambda entry: entry.tokens_sent >= 2, 30)
         leaving.cancel()
         assert (await calls.Complete(asking())).message.parts[0].text
 

@@ -14,7 +14,6 @@ ROOT = Path(__file__).parents[2]
 
 
 # Five processes start, and two of them twice: on a busy machine that takes its time.
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("client", ["package", "plain"])
 async def test_a_rolling_restart_fails_no_call(client: str) -> None:
     outcome = await roll(

@@ -33,6 +33,7 @@ from router_service.domain.call import Call
 from router_service.domain.deployment import DeploymentStatus
 from router_service.domain.error import AttemptsFailed, Reason
 from router_service.domain.event import Deltas, Emit, ReasoningDelta, TextDelta
+from router_service.edge import deadline
 
 
 def kinds(responses: Sequence[router_service_pb2.StreamCompleteResponse]) -> list[str | None]:
@@ -112,7 +113,7 @@ async def test_headers_wait_for_the_first_output() -> None:
         assert not headers.done()
 
         speak.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await headers
         assert kinds((await read_all(call))[0])[0] == "decision"
 
@@ -147,7 +148,7 @@ async def test_cancelling_a_unary_call_reaches_the_engine() -> None:
         await until_in_flight(served)
         call.cancel()
 
-        await within(5, engine.cancelled)
+        await within(30, engine.cancelled)
 
 
 async def test_cancelling_a_stream_reaches_the_engine() -> None:
@@ -161,7 +162,7 @@ async def test_cancelling_a_stream_reaches_the_engine() -> None:
         await call.__aiter__().__anext__()
         call.cancel()
 
-        await within(5, engine.cancelled)
+        await within(30, engine.cancelled)
 
 
 async def test_a_reader_that_stopped_ends_its_call_and_is_told_when_it_reads_again() -> None:
@@ -171,11 +172,11 @@ async def test_a_reader_that_stopped_ends_its_call_and_is_told_when_it_reads_aga
             await emit(Deltas(attempt=1, deltas=[TextDelta("x" * 65_536)]))
 
     engine = ScriptedEngine(script=flood)
-    async with serving(engine, write_timeout=0.05) as served:
+    async with serving(engine, write_timeout=0.3) as served:
         call = served.stub.StreamComplete(stream_request())
         stream = call.__aiter__()
         first = await stream.__anext__()
-        await within(10, engine.cancelled)
+        await within(30, engine.cancelled)
         await until_in_flight(served, 0)
 
         rest, error = await read_all(stream)
@@ -202,19 +203,26 @@ async def test_the_engine_gets_the_callers_deadline_less_a_reserve(timeout: floa
     assert without is None
 
 
-async def test_a_short_deadline_is_kept_whole() -> None:
-    engine = ScriptedEngine(script=forever)
+async def test_a_short_deadline_is_kept_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What is short is raised, for a call with a short deadline might not arrive in time.
+    monkeypatch.setattr(deadline, "_LEAST_FOR_RESERVE", 60.0)
+    engine = ScriptedEngine()
     async with serving(engine) as served:
         now = asyncio.get_running_loop().time()
+        await served.stub.Complete(complete_request(), timeout=59)
+    planned = engine.calls[0].deadline
+    assert planned is not None
+    assert planned > now + 58.9
+
+
+async def test_a_deadline_that_passes_ends_the_call() -> None:
+    engine = ScriptedEngine(script=forever)
+    async with serving(engine) as served:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await served.stub.Complete(complete_request(), timeout=0.15)
+            await served.stub.Complete(complete_request(), timeout=0.5)
 
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        await within(5, engine.cancelled)
-    deadline = engine.calls[0].deadline
-    assert deadline is not None
-    # Both clocks are read apart, and the machine may be busy between them.
-    assert now + 0.1 < deadline < now + 1
+        await within(30, engine.cancelled)
 
 
 async def test_the_call_carries_the_trace_it_belongs_to() -> None:

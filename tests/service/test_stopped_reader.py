@@ -36,7 +36,9 @@ async def test_what_a_stopped_reader_costs_is_bounded_until_it_is_given_up() -> 
     async with serving(engine, write_timeout=0.3) as served, connected(served.port) as stopped:
         await stopped.greet()
         await stopped.send(b"".join(call(stream, STREAM, REQUEST) for stream in range(1, 41, 2)))
-        await until_in_flight(served, 20)
+        # Not how many are served: the first may be given up before the last has begun.
+        while len(engine.calls) < 20:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.001)
         held = resident_mib() - before
         engine.script = None
         await others_are_served(served)
@@ -82,7 +84,7 @@ policies: {default: {rules: [{use: [gpt-x]}]}}
             await stopped.greet()
             await stopped.send(call(1, STREAM, REQUEST, [("x-request-id", "stopped")]))
             await stopped.until(Kind.DATA)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 await left.wait()
         await application.stop()
         receipt = application.engine.receipt("default", "stopped")

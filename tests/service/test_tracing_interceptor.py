@@ -159,10 +159,17 @@ class Served:
 
     async def span(self) -> ReadableSpan:
         """The one span, once it has ended: a caller can hear of the end before the server is done with it."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await self.collector.arrived.wait()
         (span,) = self.collector.spans
         return span
+
+    async def durations_of(self, calls: int) -> list[dict[str, object]]:
+        """Those of so many calls, once they are recorded: their callers may hear of the end before."""
+        async with asyncio.timeout(30):
+            while len(found := self.durations()) < calls:  # noqa: ASYNC110 - they have no event
+                await asyncio.sleep(0.001)
+        return found
 
     def durations(self) -> list[dict[str, object]]:
         data = self.reader.get_metrics_data()
@@ -188,7 +195,7 @@ async def served() -> AsyncIterator[Served]:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         yield Served(channel, handlers, collector, reader)
     await server.stop(None)
-    await telemetry.shutdown()
+    await telemetry.shutdown(timeout=60)
 
 
 async def drain(call: Any) -> list[bytes]:
@@ -238,7 +245,7 @@ async def test_a_code_that_the_handler_sets_without_raising(served: Served) -> N
 
 
 async def test_a_unary_call_whose_deadline_passes(served: Served) -> None:
-    assert await code_of(served.unary("hang")(b"", timeout=0.1)) is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert await code_of(served.unary("hang")(b"", timeout=0.5)) is grpc.StatusCode.DEADLINE_EXCEEDED
     check(await served.span(), "hang", "DEADLINE_EXCEEDED", error="DEADLINE_EXCEEDED")
     assert served.handlers.left.is_set()
 
@@ -282,7 +289,7 @@ async def test_a_stream_that_the_caller_cancels(served: Served, method: str) -> 
 
 @pytest.mark.parametrize("method", ["stream_hang", "write_hang"])
 async def test_a_stream_whose_deadline_passes(served: Served, method: str) -> None:
-    assert await code_of(drain(served.streaming(method)(b"x", timeout=0.1))) is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert await code_of(drain(served.streaming(method)(b"x", timeout=0.5))) is grpc.StatusCode.DEADLINE_EXCEEDED
     check(await served.span(), method, "DEADLINE_EXCEEDED", error="DEADLINE_EXCEEDED")
     assert served.handlers.left.is_set()
 
@@ -341,7 +348,7 @@ async def test_one_calls_trace_does_not_leak_into_the_next(served: Served) -> No
 async def test_durations_are_recorded_with_method_and_status(served: Served) -> None:
     await served.unary("ok")(b"")
     await code_of(served.unary("break_down")(b""))
-    assert served.durations() == [
+    assert await served.durations_of(2) == [
         {"rpc.system.name": "grpc", "rpc.method": f"{SERVICE}/ok", "rpc.response.status_code": "OK"},
         {
             "rpc.system.name": "grpc",

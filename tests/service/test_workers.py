@@ -50,6 +50,10 @@ limits:
 WATCHED = CONFIGURATION.replace("workers: 2", 'workers: 2, http: {address: "127.0.0.1:${HTTP_PORT}"}')
 
 
+# Processes take long to start where the machine is busy.
+PATIENCE = 120
+
+
 class Router:
     """Two workers and their supervisor."""
 
@@ -64,7 +68,7 @@ class Router:
         """The next line of the log that matches; on the way, who serves where."""
         assert self.process.stdout is not None
         seen: list[str] = []
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(PATIENCE):
             while line := (await self.process.stdout.readline()).decode():
                 seen.append(line)
                 if match := re.search(r"worker (\d) serves as process (\d+)", line):
@@ -77,7 +81,7 @@ class Router:
         """The exit code after SIGTERM to all processes at once, as service managers send it."""
         for process in (self.process.pid, *self.workers.values()):
             os.kill(process, signal.SIGTERM)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             await self.process.communicate()
         return self.process.returncode or 0
 
@@ -111,7 +115,7 @@ async def serving(folder: Path, configuration: str, redis: RedisServer, simulato
 async def connections(router: Router, count: int) -> AsyncIterator[list[AsyncClient]]:
     """Clients that each have a connection of their own, unlike those of one program by default."""
     options = [("grpc.use_local_subchannel_pool", 1)]
-    clients = [AsyncClient(grpc.aio.insecure_channel(router.address, options), timeout=20) for _ in range(count)]
+    clients = [AsyncClient(grpc.aio.insecure_channel(router.address, options), timeout=60) for _ in range(count)]
     try:
         yield clients
     finally:
@@ -140,7 +144,7 @@ async def scraped(router: Router) -> dict[str, dict[str, float]]:
 
 async def receipt_of(client: AsyncClient, request_id: str) -> Receipt:
     """As soon as the process that served has shipped it to the ledger."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while True:
             try:
                 return await client.receipt(request_id)
@@ -172,7 +176,7 @@ async def test_limits_receipts_ledger_and_drain_hold_over_both_workers(redis: Re
         simulator.journal.clear()
         simulator.fail(None, "silent", seconds=1.0, times=None)
         under_way = [asyncio.create_task(client.complete("Tell me a story")) for client in clients]
-        await simulator.journal.wait_for(lambda _: len(simulator.journal) == len(clients), 20)
+        await simulator.journal.wait_for(lambda _: len(simulator.journal) == len(clients), 30)
         assert await router.drained() == 0
         await asyncio.gather(*under_way)
     with closing(sqlite3.connect(tmp_path / "state" / "ledger.db")) as database:
@@ -222,7 +226,7 @@ async def test_a_worker_drains_when_its_supervisor_is_gone(tmp_path: Path) -> No
     ready = asyncio.Event()
     supervising = asyncio.create_task(Switchboard().attend(1, ours, ready.set))
     serving = asyncio.create_task(application.serve())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await ready.wait()
         supervising.cancel()
         await serving

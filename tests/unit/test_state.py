@@ -78,7 +78,7 @@ async def _book(folder: Path, costs: dict[str, int]) -> None:
 
 async def _first_spend(kept: State) -> int:
     """What the budget counts as spent, in nano-USD, as soon as that is anything."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             (budget,) = await kept.allowances(Subject(tenant="acme"), "gpt-4o")
             if budget.used > budget.reserved:

@@ -23,7 +23,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    opened = await open_database(database_url, connect_timeout=2, command_timeout=5)
+    opened = await open_database(database_url, connect_timeout=30, command_timeout=30)
     yield opened
     await opened.aclose()
 

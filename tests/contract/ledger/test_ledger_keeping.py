@@ -14,7 +14,7 @@ from router_service.storage.database import Database
 
 
 async def arrived(database: Database, table: str, count: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while (await database.fetch(f"SELECT count(*) FROM {table}"))[0][0] < count:  # noqa: S608, ASYNC110 - it tells nobody
             await asyncio.sleep(0.02)
 

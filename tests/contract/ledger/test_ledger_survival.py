@@ -40,7 +40,7 @@ async def test_killed_routers_leave_a_ledger_that_equals_the_providers_journal(
                 database_url,
                 env=os.environ | {"PYTHONPATH": str(TESTS)},
             )
-            await provider.journal.wait_for(lambda _, after=received: provider.journal.received >= after + 150, 30)
+            await provider.journal.wait_for(lambda _, after=received: provider.journal.received >= after + 150, 120)
             child.send_signal(signal.SIGKILL)
             await child.wait()
         dispatched = {entry.attempt_id: entry.billed.output_tokens for entry in provider.journal}
@@ -70,7 +70,7 @@ async def test_killed_routers_leave_a_ledger_that_equals_the_providers_journal(
 
 
 async def test_postgresql_that_goes_away_costs_no_row(tmp_path: Path, postgres: PostgresServer) -> None:
-    database = await open_database(postgres.new_database(), connect_timeout=1, command_timeout=1)
+    database = await open_database(postgres.new_database(), connect_timeout=30, command_timeout=30)
     journal = Journal(tmp_path, "router-1", limits=JournalLimits(sync_interval=3600))
     shipper = Shipper(journal, SqlLedgerStore(database), limits=ShipperLimits(batch_bytes=2_000))
 

@@ -49,7 +49,7 @@ class Counters:
     async def connect(self) -> SharedMeters:
         """What another replica counts with."""
         assert self._url is not None
-        options = RedisSettings(url=LiteralSecret(self._url), namespace=self.namespace, timeout=5.0)
+        options = RedisSettings(url=LiteralSecret(self._url), namespace=self.namespace, timeout=30.0)
         connection = ClockedRedis(options)
         self._opened.append(connection)
         await connection.command("SET", f"{connection.prefix}clock", round(self.now * 1_000_000))

@@ -51,7 +51,7 @@ async def test_what_a_killed_process_held_is_swept_and_spent_by_others(redis: Re
     (state,) = await limiter.state(CALLER)
     assert state.reserved == 40 * COST
     swept: tuple[LapsedHold, ...] = ()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while len(swept) < 40:
             swept = await limiter.sweep()
     for lapsed in swept:

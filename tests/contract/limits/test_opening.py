@@ -46,7 +46,7 @@ async def test_replicas_share_limits_keys_and_rates(redis: RedisServer) -> None:
 
     for limits in (one, other):
         task = asyncio.create_task(limits.exchange_rates(once))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while not (limits is one or other.rates.saturated()):
                 await exchanged.acquire()
             await exchanged.acquire()

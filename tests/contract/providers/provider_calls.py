@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -34,8 +35,8 @@ def a_request(
     chat: Chat = HELLO,
     parameters: Parameters = UNSET,
     max_output_tokens: int | None = None,
-    connect_timeout: float = 5.0,
-    read_timeout: float = 10.0,
+    connect_timeout: float = 30.0,
+    read_timeout: float = 30.0,
     **more: Any,
 ) -> UpstreamRequest:
     return UpstreamRequest(
@@ -64,6 +65,13 @@ async def a_provider(base_url: str, *, clock: Any = None, **more: Any) -> AsyncI
         yield provider
     finally:
         await provider.aclose()
+
+
+async def idle(provider: OpenAICompatible) -> None:
+    """Wait until the provider's connections are all free for the next call."""
+    async with asyncio.timeout(30):
+        while provider.connections[0] or not provider.connections[1]:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.001)
 
 
 @dataclass

@@ -7,20 +7,23 @@ import json
 import socket
 import ssl
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import httpx2
 import pytest
 import trustme
-from provider_calls import DEPLOYMENT, Outcome, a_provider, a_request, completed, some_settings, streamed
+from provider_calls import DEPLOYMENT, Outcome, a_provider, a_request, completed, idle, some_settings, streamed
 from scripted_upstream import Connection, running
 from wild_streams import DONE, FINISH, chunk
 
 from router_service.domain.error import UpstreamError, UpstreamFault
+from router_service.domain.event import Delta
 from router_service.domain.upstream import Reply
 from router_service.domain.vendor import Auth, Quirks
 from router_service.providers.transport import AiohttpTransport
+from tests.loop_clock import leap
 
 ANSWER = json.dumps({"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}).encode()
 
@@ -222,9 +225,16 @@ async def test_silence_in_the_middle_is_a_read_timeout() -> None:
         await connection.sse(chunk("Half"), end=False)
         await connection.closed()
 
+    outcome = Outcome()
+
+    async def receive(deltas: Sequence[Delta]) -> None:
+        await outcome.receive(deltas)
+        asyncio.get_running_loop().call_later(0.05, leap, 20)
+
     async with running(script) as upstream, a_provider(upstream.base_url) as provider:
-        outcome = await streamed(provider, a_request(read_timeout=0.05))
-    assert outcome.failure.fault is UpstreamFault.READ_TIMEOUT
+        with pytest.raises(UpstreamError) as raised:
+            await provider.stream(a_request(read_timeout=20), outcome.reply, receive)
+    assert raised.value.fault is UpstreamFault.READ_TIMEOUT
     assert outcome.text == "Half"
 
 
@@ -241,7 +251,7 @@ async def test_a_request_that_nobody_reads_is_a_write_timeout() -> None:
         "POST",
         f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/",
         content=b"x" * 20_000_000,
-        extensions={"timeout": {"pool": 1.0, "connect": 1.0, "write": 0.05, "read": 0.05}},
+        extensions={"timeout": {"pool": 30.0, "connect": 30.0, "write": 0.05, "read": 0.05}},
     )
     async with server:
         with pytest.raises(httpx2.WriteTimeout):
@@ -373,7 +383,7 @@ async def test_answers_streams_and_errors_leave_their_connection_for_the_next_ca
     async with running(script) as upstream, a_provider(upstream.base_url) as provider:
         await completed(provider)
         await streamed(provider)
-        await asyncio.sleep(0.02)
+        await idle(provider)
         await completed(provider)
         await streamed(provider)
     assert len(upstream.requests) == 4
@@ -393,7 +403,7 @@ async def test_a_body_that_ceases_to_be_http_is_noticed_at_once(garbage: bytes) 
     async def receive(_: object) -> None:
         heard.set()
 
-    async with running(script) as upstream, a_provider(upstream.base_url) as provider, asyncio.timeout(5):
+    async with running(script) as upstream, a_provider(upstream.base_url) as provider, asyncio.timeout(30):
         with pytest.raises(UpstreamError) as raised:
             await provider.stream(a_request(), Reply(), receive)
     assert raised.value.fault is UpstreamFault.TRUNCATED

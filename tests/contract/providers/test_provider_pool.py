@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from provider_calls import Key, Outcome, a_request, some_settings
+from provider_calls import Key, Outcome, a_request, idle, some_settings
 from scripted_upstream import Connection, running
 from wild_streams import DONE, FINISH, chunk
 
@@ -33,7 +33,7 @@ async def test_an_unchanged_provider_keeps_its_connection_and_takes_new_keys() -
         await ask(pool)
         pool.update({"acme": some_settings(upstream.base_url, keys=(Key("new"),))})
         assert pool["acme"] is before
-        await asyncio.sleep(0.02)
+        await idle(before)
         await ask(pool)
         await pool.aclose()
         assert upstream.connections == 1
@@ -66,7 +66,9 @@ async def test_a_replaced_provider_serves_older_calls_until_its_linger_is_over()
         await before.stream(a_request(), outcome.reply, outcome.receive)
         assert outcome.text == "a"
         sleeping.over.set()
-        await asyncio.sleep(0.02)
+        async with asyncio.timeout(30):
+            while pool._closing:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.001)
         with pytest.raises(UpstreamError) as caught:
             await before.complete(a_request(), Reply())
         assert caught.value.fault is UpstreamFault.CONNECT
@@ -96,7 +98,7 @@ async def test_a_call_in_flight_outlasts_the_linger() -> None:
         assert not closed.is_set()
         go_on.set()
         assert (await call).message().text == "a"
-        await asyncio.wait_for(closed.wait(), 1.0)
+        await asyncio.wait_for(closed.wait(), 30)
         await pool.aclose()
 
 
@@ -105,7 +107,7 @@ async def test_closing_the_pool_closes_what_lingers() -> None:
         pool = ProviderPool({"acme": some_settings(upstream.base_url)}, sleep=Sleeping())
         before = pool["acme"]
         pool.update({})
-        await asyncio.wait_for(pool.aclose(), 1.0)
+        await asyncio.wait_for(pool.aclose(), 30)
         with pytest.raises(UpstreamError) as caught:
             await before.complete(a_request(), Reply())
         assert caught.value.fault is UpstreamFault.CONNECT
@@ -156,6 +158,6 @@ async def test_closing_the_pool_does_not_wait_for_calls_in_flight() -> None:
         call = asyncio.create_task(ask(pool))
         await asked.wait()
         pool.update({})
-        await asyncio.wait_for(pool.aclose(), 1.0)
+        await asyncio.wait_for(pool.aclose(), 30)
         with pytest.raises(UpstreamError):
             await call

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -26,10 +26,27 @@ def server(postgres: PostgresServer) -> Iterator[PostgresServer]:
 
 @pytest.fixture
 async def database(server: PostgresServer) -> AsyncIterator[Database]:
-    opened = await open_database(server.new_database(), connect_timeout=1, command_timeout=1, max_connections=2)
+    url = server.new_database()
+    opened = await open_database(url, connect_timeout=30, command_timeout=30, max_connections=2)
     await opened.execute("CREATE TABLE t (x BIGINT)")
     yield opened
     await opened.aclose()
+
+
+@pytest.fixture
+async def hurried(server: PostgresServer) -> AsyncIterator[Database]:
+    """A database that is given up soon; a busy machine may have it given up though nothing is wrong with it."""
+    opened = await open_database(server.new_database(), connect_timeout=1, command_timeout=1, max_connections=2)
+    yield opened
+    await opened.aclose()
+
+
+async def answered(database: Database) -> list[tuple[object, ...]]:
+    """What a database says that is there, though it may be late."""
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(StorageUnavailable):
+                return list(await database.fetch("SELECT 1"))
 
 
 async def test_a_restart_is_outlived(server: PostgresServer, database: Database) -> None:
@@ -56,17 +73,17 @@ async def test_a_server_killed_in_a_transaction_has_rolled_it_back(server: Postg
     assert await database.fetch("SELECT x FROM t") == []
 
 
-async def test_a_server_that_falls_silent_is_given_up_in_time(server: PostgresServer, database: Database) -> None:
+async def test_a_server_that_falls_silent_is_given_up_in_time(server: PostgresServer, hurried: Database) -> None:
+    await answered(hurried)
     server.pause()
-    started = time.monotonic()
     try:
-        outcomes = await asyncio.gather(*(database.fetch("SELECT x FROM t") for _ in range(5)), return_exceptions=True)
+        # Connect and command timeout, for the statement and for giving up the connection; without them, for ever.
+        async with asyncio.timeout(60):
+            outcomes = await asyncio.gather(*(hurried.fetch("SELECT 1") for _ in range(5)), return_exceptions=True)
     finally:
         server.resume()
     assert [type(outcome) for outcome in outcomes] == [StorageUnavailable] * 5
-    # Connect and command timeout, for the statement and for giving up the connection.
-    assert time.monotonic() - started < 8
-    assert await database.fetch("SELECT x FROM t") == []
+    assert await answered(hurried) == [(1,)]
 
 
 async def test_more_statements_than_connections_wait_for_each_other(database: Database) -> None:
@@ -74,9 +91,11 @@ async def test_more_statements_than_connections_wait_for_each_other(database: Da
     assert await database.fetch("SELECT COUNT(*) FROM t") == [(50,)]
 
 
-async def test_a_statement_that_takes_too_long_is_given_up(database: Database) -> None:
+async def test_a_statement_that_takes_too_long_is_given_up(hurried: Database, database: Database) -> None:
+    await answered(hurried)
     with pytest.raises(StorageUnavailable, match="in time"):
-        await database.fetch("SELECT pg_sleep(30)")
+        await hurried.fetch("SELECT pg_sleep(30)")
+    assert await answered(hurried) == [(1,)]
     async with database.transaction(statement_timeout=0.05) as transaction:
         with pytest.raises(StorageUnavailable, match="in time"):
             await transaction.fetch("SELECT pg_sleep(30)")
@@ -85,7 +104,7 @@ async def test_a_statement_that_takes_too_long_is_given_up(database: Database) -
 
 async def test_a_server_that_is_down_does_not_hinder_opening() -> None:
     url = f"postgresql://router:{PASSWORD}@/x?host=/tmp/nobody-is-here"
-    database = await open_database(url, connect_timeout=1)
+    database = await open_database(url, connect_timeout=30)
     with pytest.raises(StorageUnavailable) as raised:
         await database.fetch("SELECT 1")
     assert PASSWORD not in str(raised.value)

@@ -91,5 +91,5 @@ async def test_closing_ends_the_threads() -> None:
     database = await open_database("sqlite://")
     (thread,) = ours() - before
     await database.aclose()
-    thread.join(timeout=5)
+    thread.join(timeout=60)
     assert not thread.is_alive()

@@ -23,7 +23,7 @@ ANYTHING = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
-QUIET = [HealthCheck.function_scoped_fixture]
+QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
 def places(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

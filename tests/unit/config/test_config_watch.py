@@ -156,7 +156,7 @@ async def test_a_notified_change_is_put_to_use(watched: Watched) -> None:
     task = asyncio.create_task(watched.holder.watch(notified=True))
     await asyncio.sleep(0)
     replace_file(watched.file, text("4"))
-    await asyncio.wait_for(used.wait(), 20)
+    await asyncio.wait_for(used.wait(), 30)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -169,6 +169,6 @@ async def test_a_hangup_reloads(watched: Watched) -> None:
     watched.holder.reload_on_hangup(loop)
     try:
         os.kill(os.getpid(), signal.SIGHUP)
-        await asyncio.wait_for(used.wait(), 20)
+        await asyncio.wait_for(used.wait(), 30)
     finally:
         loop.remove_signal_handler(signal.SIGHUP)

@@ -95,7 +95,7 @@ class Shadowed(World):
 
 async def until(condition):
     while not condition():  # noqa: ASYNC110 - what is waited for has no event here
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
 
 
 def of(records, kind):
@@ -157,7 +157,7 @@ async def test_a_caller_that_leaves_with_the_answer_does_not_cancel_its_shadow()
 async def test_a_shadow_has_a_deadline_of_its_own():
     world = Shadowed(shadow(timeout=0.02), twin=[Says("", silent=True)])
     await world.engine.complete(call(deadline=asyncio.get_running_loop().time() + 1000), Recorder())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await world.settled()
     assert world.outcomes == {"failed": 1}
 

@@ -236,7 +236,7 @@ async def test_a_silent_database_delays_known_callers_but_briefly() -> None:
     await who.authenticate(bearer(key.reveal()))
     store.slow = asyncio.Event()
     time.pass_by(2)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         for _ in range(10):
             await who.authenticate(bearer(key.reveal()))
     # What the database says in the end still counts.

@@ -218,7 +218,7 @@ async def test_an_issuer_that_is_no_longer_trusted_is_refused_after_a_reload(tru
         await who.authenticate(bearer(token()))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60)
 @given(data=st.data())
 def test_no_change_to_a_token_is_believed(trusted: IdentitySettings, data: st.DataObject) -> None:
     text = token("EdDSA")
@@ -240,6 +240,6 @@ def _bytes(text: str) -> list[bytes]:
 
 
 @given(text=st.text(max_size=200) | st.from_regex(r"[A-Za-z0-9_-]{0,40}(\.[A-Za-z0-9_-]{0,40}){0,4}", fullmatch=True))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60)
 def test_no_other_text_is_a_token(trusted: IdentitySettings, text: str) -> None:
     asyncio.run(refused(trusted, text))

@@ -204,9 +204,9 @@ def test_the_journals_own_thread_writes_what_is_deferred(tmp_path):
     journal = Journal(tmp_path, "router-1", limits=JournalLimits(sync_interval=0.001), free_bytes=free_bytes)
     journal.operation(opened())
     tended.clear()
-    assert tended.wait(5)
+    assert tended.wait(60)
     tended.clear()
-    assert tended.wait(5)
+    assert tended.wait(60)
     assert records_of(journal.folder) == [opened()]
     journal.close()
 

@@ -119,7 +119,7 @@ async def test_kill_minus_nine_under_load_loses_no_record_of_an_attempt(tmp_path
                 f"{provider.url('openai')}/chat/completions",
                 env=os.environ | {"PYTHONPATH": str(TESTS)},
             )
-            await provider.journal.wait_for(lambda _, after=received: provider.journal.received >= after + 150, 30)
+            await provider.journal.wait_for(lambda _, after=received: provider.journal.received >= after + 150, 120)
             child.send_signal(signal.SIGKILL)
             await child.wait()
         dispatched = {entry.attempt_id for entry in provider.journal}

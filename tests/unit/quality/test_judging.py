@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from time import perf_counter
+from time import thread_time
 
 import pytest
 
@@ -83,9 +83,9 @@ def test_a_grade_quoted_from_the_answer_does_not_count(said: str) -> None:
 @pytest.mark.parametrize("piece", ["{", '{"a":', "9", "score:", "1/", "[", "score ", "-1.", '{"score":['])
 def test_reading_takes_bounded_time_whatever_is_said(piece: str) -> None:
     """Neither length nor nesting nor digits make it slow, or fail."""
-    began = perf_counter()
+    began = thread_time()
     read_score(piece * 200_000)
-    assert perf_counter() - began < 0.5
+    assert thread_time() - began < 2
 
 
 def test_what_is_judged_cannot_speak_to_the_judge() -> None:

@@ -197,8 +197,10 @@ async def test_a_stream_stalls_for_a_while_or_for_ever(provider: Simulator, chat
     assert entry.ended_at is not None
     assert entry.ended_at - entry.received_at >= 0.045
     provider.fail("m", FaultKind.STALL, after_tokens=2)
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(raw(provider, chat("m", stream=True)), 0.1)
+    stalled = asyncio.create_task(raw(provider, chat("m", stream=True)))
+    await provider.journal.wait_for(lambda entry: entry.id == 2 and entry.tokens_sent == 2)
+    assert not (await asyncio.wait({stalled}, timeout=0.1))[0]
+    stalled.cancel()
     assert (await provider.journal.wait_for(lambda entry: entry.outcome is Outcome.ABORTED)).tokens_sent == 2
 
 

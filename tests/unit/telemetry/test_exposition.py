@@ -56,7 +56,7 @@ async def test_every_metric_is_exposed_with_its_type_and_labels() -> None:
     assert set(re.findall(r'(\w+)="', point[1])) == labels
     assert kind.startswith("text/plain")
     assert b"# EOF" in (await telemetry.exposition("application/openmetrics-text; version=1.0.0"))[0]
-    await telemetry.shutdown()
+    await telemetry.shutdown(timeout=60)
 
 
 def types(text: bytes) -> dict[str, str]:
@@ -78,7 +78,7 @@ async def test_where_otlp_wants_deltas_no_part_of_a_histogram_is_shown(caplog: p
     assert data is not None
     assert "http.server.request.duration" in data.to_json()
     assert "OTLP alone" in caplog.text
-    await telemetry.shutdown()
+    await telemetry.shutdown(timeout=60)
 
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"

@@ -105,8 +105,8 @@ async def test_shutdown_gives_up_after_its_bound(stuck: threading.Event) -> None
 
 async def test_shutdown_in_time_says_so() -> None:
     telemetry = Telemetry(TelemetrySettings(), span_exporter=SpanCollector(), metric_reader=InMemoryMetricReader())
-    assert await telemetry.flush()
-    assert await telemetry.shutdown()
+    assert await telemetry.flush(timeout=60)
+    assert await telemetry.shutdown(timeout=60)
 
 
 @pytest.mark.parametrize("exporter", [Broken(), Refusing()])

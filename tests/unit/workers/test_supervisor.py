@@ -41,7 +41,7 @@ class Supervised:
     async def said(self, pattern: str) -> re.Match[str]:
         """The next line of its output that matches."""
         assert self.process.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while line := (await self.process.stdout.readline()).decode():
                 self.lines.append(line)
                 if match := re.search(pattern, line):
@@ -50,7 +50,7 @@ class Supervised:
 
     async def ended(self) -> int:
         assert self.process.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             self.lines.append((await self.process.stdout.read()).decode())
             return await self.process.wait()
 
@@ -72,7 +72,7 @@ async def supervised(worker: str, *, workers: int = 2) -> AsyncIterator[Supervis
             await process.wait()
         # Workers end with the line: the pipe closes when the last of them is gone.
         assert process.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             await process.stdout.read()
 
 
