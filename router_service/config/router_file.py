@@ -45,6 +45,7 @@ class RouterFile(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True,
     complex_from: float
     ferns: list[FernShape] = []
     odds: tuple[float, float] | None = None
+    average: float = 0.0
 
 
 def is_router_file(name: str) -> bool:
@@ -92,6 +93,7 @@ def _weights(content: bytes, name: str) -> LearnedWeights:
             Fern(cuts=tuple(fern.cuts), weights=tuple(fern.weights), weak=tuple(fern.weak)) for fern in read.ferns
         ),
         odds=read.odds,
+        average=read.average,
         digest=hashlib.sha256(content).hexdigest()[:12],
     )
 

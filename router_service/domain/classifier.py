@@ -55,7 +55,7 @@ class LearnedWeights:
     `terms` maps a term to its inverse document frequency and its weight; `shape` is mean, spread and weight for each
     of `routing.shape.SHAPE`, in that order; `ferns` weigh these figures taken together. Without `odds` their sum is the
     gain. With `odds` each weight is followed by a second: the sums are then log-odds of a good answer, of the strong
-    model and of the weak one, over these two levels, and the gain is the difference of the chances.
+    model and of the weak one, over these two levels, and the gain is the difference of the chances, less its `average`.
 
     The gain divided by `spread` counts in standard deviations of the prompts that it was learned from, and becomes a
     score from 0 to 1. `digest` is of the file.
@@ -69,4 +69,5 @@ class LearnedWeights:
     complex_from: float
     ferns: tuple[Fern, ...] = ()
     odds: tuple[float, float] | None = None
+    average: float = 0.0
     digest: str = ""

@@ -26,6 +26,8 @@ from router_service.routing.learned import Learned, as_score, frequency, scaled,
 from router_service.routing.shape import SHAPE, shape_of
 
 _MODERATE_SHARE, _COMPLEX_SHARE = 0.5, 0.8
+# Gains that differ less do not differ: six digits of a spread are written, and none may be 0.
+_LEAST_SPREAD = 1e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +120,8 @@ def learn_both(
         for of, scores in zip(known, _from_0_to_1([[score for _, score in of] for of in known]), strict=True)
     )
     weights = replace(encoder.weights(name, [ups, downs], 0.0), odds=(up, down))
-    return _measured(weights, prompts)
+    model = Learned(weights)
+    return _measured(replace(weights, average=sum(map(model.gain, prompts)) / len(prompts)), prompts)
 
 
 def _from_0_to_1(models: Sequence[Sequence[float]]) -> Iterator[list[float]]:
@@ -132,7 +135,7 @@ def _measured(weights: LearnedWeights, prompts: Sequence[Excerpt]) -> LearnedWei
     """The same with the spread and the thresholds of these prompts."""
     model = Learned(weights)
     gained = [model.gain(prompt) for prompt in prompts]
-    spread = deviation(gained) or 1.0
+    spread = max(deviation(gained), _LEAST_SPREAD)
     ranked = sorted(as_score(one / spread) for one in gained)
     return replace(
         weights,
@@ -233,6 +236,7 @@ def router_file(weights: LearnedWeights, about: Mapping[str, str]) -> bytes:
             for fern in weights.ferns
         ],
         odds=weights.odds and (round(weights.odds[0], 6), round(weights.odds[1], 6)),
+        average=round(weights.average, 6),
         spread=round(weights.spread, 6),
         moderate_from=round(weights.moderate_from, 4),
         complex_from=round(weights.complex_from, 4),

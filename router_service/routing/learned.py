@@ -85,6 +85,7 @@ class Learned:
         self.moderate_from = weights.moderate_from
         self.complex_from = weights.complex_from
         self._odds = weights.odds
+        self._average = weights.average
         self._terms = cast("Mapping[Term, tuple[float, complex]]", weights.terms)
         if two := weights.odds is not None:
             self._terms = {term: (idf, complex(*both)) for term, (idf, *both) in weights.terms.items()}
@@ -101,7 +102,7 @@ class Learned:
         return as_score(self.gain(said) / self._spread)
 
     def gain(self, said: Excerpt) -> float:
-        """What the stronger model is expected to gain on the prompt, beyond what it gains where nothing is known."""
+        """What the stronger model is expected to gain on the prompt, beyond what it gains on average."""
         said = without_politeness(said)
         dot: complex = 0.0
         squares = 0.0
@@ -118,8 +119,7 @@ class Learned:
         if self._odds is None:
             return found.real
         strong, weak = self._odds
-        gained = as_chance(strong + found.real) - as_chance(weak + found.imag)
-        return gained - as_chance(strong) + as_chance(weak)
+        return as_chance(strong + found.real) - as_chance(weak + found.imag) - self._average
 
     def _together(self, figures: Sequence[float]) -> complex:
         """What the ferns make of the shape."""
@@ -141,6 +141,9 @@ class Learned:
         if self._leaves:
             parts["(the figures together)"] = self._together(figures)
         reasons = [Reason(name, moved / self._spread) for name, moved in zip(parts, self._moved(parts), strict=True)]
+        if self._odds is not None:
+            of_none = as_chance(self._odds[0]) - as_chance(self._odds[1]) - self._average
+            reasons.append(Reason("(a prompt of which nothing is known)", of_none / self._spread))
         return tuple(sorted(reasons, key=lambda reason: (-abs(reason.weight), reason.name)))
 
     def _moved(self, parts: Mapping[str, complex]) -> list[float]:

@@ -95,6 +95,24 @@ def test_each_model_learns_from_the_prompts_whose_answer_is_known() -> None:
         learn_both(said[:200], weak[:200], [None] * 200)
 
 
+@pytest.mark.parametrize(("weak", "strong"), [(0.0, 1.0), (1.0, 1.0), (0.0, 0.0)])
+def test_models_that_are_always_or_never_right_leave_a_file_that_can_be_read(
+    weak: float, strong: float, tmp_path: Path
+) -> None:
+    said, *_ = between(60)
+    weights = learn_both(said, [weak] * 60, [strong] * 60)
+    file = tmp_path / "router.json"
+    file.write_bytes(router_file(weights, {}))
+    assert read_router_file(file, "router.json").spread == pytest.approx(weights.spread, rel=0.01)
+    assert [Learned(weights).score(one) for one in said] == pytest.approx([0.5] * 60, abs=0.2)
+
+
+def test_an_average_prompt_scores_in_the_middle() -> None:
+    said, weak, strong = between(200)
+    model = Learned(learn_both(said, weak, strong))
+    assert sum(map(model.gain, said)) / 200 == pytest.approx(0.0, abs=1e-9)
+
+
 def test_two_chances_survive_a_router_file_and_their_reasons_add_up(tmp_path: Path) -> None:
     said, weak, strong = between(60)
     leaning = Leaning(penalty=1.0, ferns=8, together=1.0)
