@@ -17,7 +17,7 @@ from benchmarks.routing.edits import EDITS
 from router_service.lab.calibration import calibrate, kept_at, read_off
 from router_service.lab.curves import curve
 from router_service.lab.gate import LearnedGate
-from router_service.lab.learning import learn
+from router_service.lab.learning import learn_both
 from router_service.lab.outcomes import Pair
 from router_service.routing.classify import Classifier
 from router_service.routing.complexity import COMPLEX, MODERATE, SIMPLE
@@ -180,8 +180,9 @@ def _gates(prompts: Prompts, train: Sequence[int]) -> dict[str, Score]:
 
 
 def _pre_router(prompts: Prompts, train: Sequence[int]) -> Score:
-    gains = prompts.pair.gains
-    model = Learned(learn([prompts.said[one] for one in train], [gains[one] for one in train]))
+    said, weak, strong = prompts.said, prompts.pair.weak_scores, prompts.pair.strong_scores
+    scores = ([side[one] for one in train] for side in (weak, strong))
+    model = Learned(learn_both([said[one] for one in train], *scores))
     return lambda one: model.gain(prompts.said[one])
 
 

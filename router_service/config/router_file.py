@@ -23,24 +23,29 @@ class RouterFileError(Exception):
     """The file is none that `llmrouter train` wrote; the message says what is wrong with it."""
 
 
-class FernShape(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """A fern: pairs of a figure's place and a cut, and a weight for each leaf."""
+class FernShape(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """A fern: pairs of a figure's place and a cut, and a weight for each leaf; `weak` where the file has `odds`."""
 
     cuts: list[Cut]
     weights: list[float]
+    weak: list[float] = []
 
 
-class RouterFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """The file's shape. A term of two words has a space in between; `about` is for people."""
+class RouterFile(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """The file's shape, as `LearnedWeights` explains it. A term of two words has a space in between; `about` is for
+    people.
+    """
 
     format: str
     about: dict[str, str]
-    terms: dict[str, tuple[float, float]]
-    shape: list[tuple[float, float, float]]
+    terms: dict[str, tuple[float, ...]]
+    shape: list[tuple[float, ...]]
     spread: float
     moderate_from: float
     complex_from: float
     ferns: list[FernShape] = []
+    odds: tuple[float, float] | None = None
+    average: float = 0.0
 
 
 def is_router_file(name: str) -> bool:
@@ -68,9 +73,14 @@ def _weights(content: bytes, name: str) -> LearnedWeights:
         raise RouterFileError(f"is no router file: {exc}") from exc
     if read.format != FORMAT:
         raise RouterFileError(f'is of the format "{read.format}", not "{FORMAT}": train it anew')
-    if len(read.shape) != FIGURES or read.spread <= 0 or any(spread <= 0 for _, spread, _ in read.shape):
-        raise RouterFileError(f"does not have {FIGURES} figures of shape with spreads above 0")
-    if not all(map(_is_fern, read.ferns)):
+    sides = 1 if read.odds is None else 2
+    if any(len(learned) != 1 + sides for learned in read.terms.values()):
+        raise RouterFileError(f"does not have {1 + sides} numbers for each term")
+    if len(read.shape) != FIGURES or any(len(figure) != 2 + sides for figure in read.shape):
+        raise RouterFileError(f"does not have {FIGURES} figures of shape with {2 + sides} numbers each")
+    if read.spread <= 0 or any(figure[1] <= 0 for figure in read.shape):
+        raise RouterFileError("has a spread that is not above 0")
+    if not all(_is_fern(fern, sides) for fern in read.ferns):
         raise RouterFileError(f"has a fern without 1 to {_MOST_CUTS} cuts of these figures and a weight for each leaf")
     return LearnedWeights(
         name=name,
@@ -79,14 +89,20 @@ def _weights(content: bytes, name: str) -> LearnedWeights:
         spread=read.spread,
         moderate_from=read.moderate_from,
         complex_from=read.complex_from,
-        ferns=tuple(Fern(cuts=tuple(fern.cuts), weights=tuple(fern.weights)) for fern in read.ferns),
+        ferns=tuple(
+            Fern(cuts=tuple(fern.cuts), weights=tuple(fern.weights), weak=tuple(fern.weak)) for fern in read.ferns
+        ),
+        odds=read.odds,
+        average=read.average,
         digest=hashlib.sha256(content).hexdigest()[:12],
     )
 
 
-def _is_fern(fern: FernShape) -> bool:
+def _is_fern(fern: FernShape, sides: int) -> bool:
     places = all(0 <= figure < FIGURES for figure, _ in fern.cuts)
-    return places and 1 <= len(fern.cuts) <= _MOST_CUTS and len(fern.weights) == 1 << len(fern.cuts)
+    leaves = 1 << len(fern.cuts)
+    weighed = len(fern.weights) == leaves and len(fern.weak) == (leaves if sides > 1 else 0)
+    return places and 1 <= len(fern.cuts) <= _MOST_CUTS and weighed
 
 
 def _term(text: str) -> Term:

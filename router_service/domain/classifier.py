@@ -19,11 +19,12 @@ Cut = tuple[int, float]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fern:
     """Questions that are asked at once. The answer to the first is the lowest bit of the number of a leaf; `weights`
-    holds a weight for each leaf.
+    holds a weight for each leaf, and `weak` those of the weak model where there are two.
     """
 
     cuts: tuple[Cut, ...]
     weights: tuple[float, ...]
+    weak: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,19 +50,24 @@ class Classification:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearnedWeights:
-    """A linear model of what a stronger model gains on a prompt, over the cheaper one.
+    """What a stronger model gains on a prompt, over the cheaper one.
 
     `terms` maps a term to its inverse document frequency and its weight; `shape` is mean, spread and weight for each
-    of `routing.shape.SHAPE`, in that order; `ferns` weigh these figures taken together. The sum divided
-    by `spread` counts in standard deviations of the prompts that it was learned from, and becomes a score from 0 to 1.
-    `digest` is of the file.
+    of `routing.shape.SHAPE`, in that order; `ferns` weigh these figures taken together. Without `odds` their sum is the
+    gain. With `odds` each weight is followed by a second: the sums are then log-odds of a good answer, of the strong
+    model and of the weak one, over these two levels, and the gain is the difference of the chances, less its `average`.
+
+    The gain divided by `spread` counts in standard deviations of the prompts that it was learned from, and becomes a
+    score from 0 to 1. `digest` is of the file.
     """
 
     name: str
-    terms: Mapping[Term, tuple[float, float]]
-    shape: tuple[tuple[float, float, float], ...]
+    terms: Mapping[Term, tuple[float, ...]]
+    shape: tuple[tuple[float, ...], ...]
     spread: float
     moderate_from: float
     complex_from: float
     ferns: tuple[Fern, ...] = ()
+    odds: tuple[float, float] | None = None
+    average: float = 0.0
     digest: str = ""

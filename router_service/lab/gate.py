@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from router_service.domain.call import Call, Caller
 from router_service.domain.chat import Chat, FinishReason, Message, Role, TextPart
 from router_service.lab.answers import figures_of
-from router_service.lab.learning import Encoder, Leaning, Leaves, Row, deviation, dot, ridge
+from router_service.lab.learning import Encoder, Leaning, Leaves, deviation
+from router_service.lab.solving import Row, dot, ridge
 from router_service.quality.arithmetic import Arithmetic
 from router_service.quality.given import GivenAnswer, Judge
 from router_service.quality.shape import NotRepetitive

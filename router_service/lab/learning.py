@@ -1,32 +1,33 @@
-"""Learns a classifier from prompts with outcomes: ridge regression on what the strong model gains, in plain Python.
+"""Learns a classifier from prompts with outcomes, in plain Python.
 
-Deterministic: the same prompts in the same order give the same weights. Some thousand prompts take seconds.
+Where both models' scores are known, a logistic regression for each says how likely its answer is good; where only gains
+are, a ridge regression says how large they are. Deterministic: the same prompts in the same order give the same
+weights. Some thousand prompts take seconds.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import log, sqrt
-from operator import add, itemgetter, mul
+from operator import add
 
 import msgspec
 
 from router_service.config.router_file import FORMAT, FernShape, RouterFile
 from router_service.domain.classifier import Fern, LearnedWeights, Term
 from router_service.lab.planting import planted
+from router_service.lab.solving import Row, dot, log_odds, ridge
 from router_service.routing.excerpt import Excerpt
 from router_service.routing.ferns import Ferns
 from router_service.routing.learned import Learned, as_score, frequency, scaled, terms_of, without_politeness
 from router_service.routing.shape import SHAPE, shape_of
 
-_STEPS, _ENOUGH = 80, 1e-4
 _MODERATE_SHARE, _COMPLEX_SHARE = 0.5, 0.8
-
-Row = tuple[tuple[int, ...], tuple[float, ...]]
-"""Columns and values of one prompt, at least two."""
+# Gains that differ less do not differ: six digits of a spread are written, and none may be 0.
+_LEAST_SPREAD = 1e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +48,20 @@ def leaning_for(count: int) -> Leaning:
     return next(leaning for most, leaning in _LEANINGS if count < most)
 
 
+def leaning_of_chances(count: int) -> Leaning:
+    """The same for two models' chances, whose penalty suits any number of prompts."""
+    return next(leaning for most, leaning in _LEANINGS_OF_CHANCES if count < most)
+
+
 _LEANINGS: tuple[tuple[float, Leaning], ...] = (
-    (1000, Leaning(penalty=4.0)),
+    (1000, Leaning(penalty=12.0)),
     (3000, Leaning(penalty=12.0, ferns=128, together=1.0)),
     (float("inf"), Leaning(penalty=10.0, shape=0.05, ferns=128, together=0.5)),
+)
+_LEANINGS_OF_CHANCES: tuple[tuple[float, Leaning], ...] = (
+    (1000, Leaning(penalty=3.0)),
+    (3000, Leaning(penalty=3.0, ferns=128, together=0.5)),
+    (float("inf"), Leaning(penalty=3.0, shape=0.05, ferns=128, together=0.5)),
 )
 
 
@@ -64,7 +75,7 @@ def learn(
     least_prompts: int = 2,
     length_prior: float = 0.0,
 ) -> LearnedWeights:
-    """Weights that tell prompts where the strong model gains more from those where it gains less.
+    """Weights that tell prompts where the strong model gains more from those where it gains less, by the gains alone.
 
     A term counts if it occurs in `least_prompts` prompts or more (from 2). `leaning` is by default what suits so many
     prompts, and `penalty` the leaning's. `length_prior` adds so many standard deviations of score for each standard
@@ -77,10 +88,54 @@ def learn(
     encoder = Encoder(prompts, least_prompts, leaning)
     solved = ridge(encoder.rows, gains, encoder.width, leaning.penalty if penalty is None else penalty)
     spread = deviation([dot(row, solved) for row in encoder.rows]) or 1.0
-    weights = encoder.weights(name, solved, length_prior * spread)
+    return _measured(encoder.weights(name, [solved], length_prior * spread), prompts)
+
+
+def learn_both(
+    prompts: Sequence[Excerpt],
+    weak: Sequence[float | None],
+    strong: Sequence[float | None],
+    *,
+    name: str = "learned",
+    leaning: Leaning | None = None,
+) -> LearnedWeights:
+    """Weights that say how likely the weak model's answer is good, and the strong one's; the gain is the difference.
+
+    Prompts where both fail, or neither does, gain little, which no sum of words can tell. Scores may be on any scale,
+    and `None` where a model's is not known: each model is learned from its own. Thresholds are as those of `learn`.
+    Raises `ValueError` for fewer than two prompts, and where a model has no score.
+    """
+    if len(prompts) < 2:
+        raise ValueError("at least two prompts are needed to learn from")
+    leaning = leaning or leaning_of_chances(len(prompts))
+    encoder = Encoder(prompts, 2, leaning)
+    known = [
+        [(row, score) for row, score in zip(encoder.rows, scores, strict=True) if score is not None]
+        for scores in (strong, weak)
+    ]
+    if not all(known):
+        raise ValueError("a model without any score cannot be learned")
+    (ups, up), (downs, down) = (
+        log_odds([row for row, _ in of], scores, encoder.width, leaning.penalty)
+        for of, scores in zip(known, _from_0_to_1([[score for _, score in of] for of in known]), strict=True)
+    )
+    weights = replace(encoder.weights(name, [ups, downs], 0.0), odds=(up, down))
+    model = Learned(weights)
+    return _measured(replace(weights, average=sum(map(model.gain, prompts)) / len(prompts)), prompts)
+
+
+def _from_0_to_1(models: Sequence[Sequence[float]]) -> Iterator[list[float]]:
+    """Scores from 0, the worst of any model's, to 1, the best."""
+    worst, best = min(map(min, models)), max(map(max, models))
+    for scores in models:
+        yield [(score - worst) / ((best - worst) or 1.0) for score in scores]
+
+
+def _measured(weights: LearnedWeights, prompts: Sequence[Excerpt]) -> LearnedWeights:
+    """The same with the spread and the thresholds of these prompts."""
     model = Learned(weights)
     gained = [model.gain(prompt) for prompt in prompts]
-    spread = deviation(gained) or 1.0
+    spread = max(deviation(gained), _LEAST_SPREAD)
     ranked = sorted(as_score(one / spread) for one in gained)
     return replace(
         weights,
@@ -109,16 +164,18 @@ class Encoder:
         prompt = without_politeness(prompt)
         return self._row(terms_of(prompt), shape_of(prompt))
 
-    def weights(self, name: str, solved: Sequence[float], more_for_length: float) -> LearnedWeights:
-        """What was solved for the columns, as a classifier's weights; length counts so much more."""
+    def weights(self, name: str, sides: Sequence[Sequence[float]], more_for_length: float) -> LearnedWeights:
+        """What was solved for the columns, of one or two sides, as a classifier's weights; length counts more."""
         first = len(self._columns)
-        shape = [weight * self._leaning.shape for weight in solved[first : first + len(SHAPE)]]
-        shape[SHAPE.index("length")] += more_for_length
+        shapes = [[weight * self._leaning.shape for weight in side[first : first + len(SHAPE)]] for side in sides]
+        shapes[0][SHAPE.index("length")] += more_for_length
         return LearnedWeights(
             name=name,
-            terms={term: (self._idf[term], solved[column]) for term, column in self._columns.items()},
-            shape=tuple((*one, weight) for one, weight in zip(self._scale, shape, strict=True)),
-            ferns=self._leaves.weights(solved),
+            terms={
+                term: (self._idf[term], *(side[column] for side in sides)) for term, column in self._columns.items()
+            },
+            shape=tuple((*one, *weights) for one, weights in zip(self._scale, zip(*shapes, strict=True), strict=True)),
+            ferns=self._leaves.weights(sides),
             spread=1.0,
             moderate_from=0.5,
             complex_from=0.5,
@@ -146,83 +203,45 @@ class Leaves:
         """A column for each fern; what stands in it is in `values`."""
         return map(add, self.starts, self._ferns.leaves(figures))
 
-    def weights(self, solved: Sequence[float]) -> tuple[Fern, ...]:
-        """The ferns, with what was solved for their columns."""
-        return tuple(
-            Fern(cuts=cuts, weights=tuple(self.values[0] * one for one in solved[start : start + (1 << len(cuts))]))
-            for start, cuts in zip(self.starts, self.cuts, strict=False)
-        )
+    def weights(self, sides: Sequence[Sequence[float]]) -> tuple[Fern, ...]:
+        """The ferns, with what was solved for their columns, of one or two sides."""
+        ferns = []
+        for start, cuts in zip(self.starts, self.cuts, strict=False):
+            leaves = slice(start, start + (1 << len(cuts)))
+            strong, *weak = (tuple(self.values[0] * one for one in side[leaves]) for side in sides)
+            ferns.append(Fern(cuts=cuts, weights=strong, weak=weak[0] if weak else ()))
+        return tuple(ferns)
 
 
 def router_file(weights: LearnedWeights, about: Mapping[str, str]) -> bytes:
     """The file that policies name; `about` tells people where it came from."""
     terms = {
-        term if isinstance(term, str) else " ".join(term): (round(idf, 3), round(weight, 5))
-        for term, (idf, weight) in weights.terms.items()
+        term if isinstance(term, str) else " ".join(term): (round(idf, 3), *(round(one, 5) for one in learned))
+        for term, (idf, *learned) in weights.terms.items()
     }
     file = RouterFile(
         format=FORMAT,
         about=dict(about),
         terms=dict(sorted(terms.items())),
-        shape=[(round(mean, 5), round(spread, 5), round(weight, 6)) for mean, spread, weight in weights.shape],
+        shape=[
+            (round(mean, 5), round(spread, 5), *(round(one, 6) for one in learned))
+            for mean, spread, *learned in weights.shape
+        ],
         ferns=[
-            FernShape(cuts=list(fern.cuts), weights=[round(weight, 6) for weight in fern.weights])
+            FernShape(
+                cuts=list(fern.cuts),
+                weights=[round(weight, 6) for weight in fern.weights],
+                weak=[round(weight, 6) for weight in fern.weak],
+            )
             for fern in weights.ferns
         ],
+        odds=weights.odds and (round(weights.odds[0], 6), round(weights.odds[1], 6)),
+        average=round(weights.average, 6),
         spread=round(weights.spread, 6),
         moderate_from=round(weights.moderate_from, 4),
         complex_from=round(weights.complex_from, 4),
     )
     return msgspec.json.format(msgspec.json.encode(file), indent=0) + b"\n"
-
-
-def ridge(rows: Sequence[Row], targets: Sequence[float], width: int, penalty: float) -> list[float]:
-    """The weights of `width` columns that fit the targets best, less their mean, under a penalty on their squares.
-
-    By conjugate gradients. Every row has two entries or more.
-    """
-    mean = sum(targets) / len(targets)
-    by_row = [_product(columns, values) for columns, values in rows]
-    by_column = _transposed(rows, width)
-    residual = [one([target - mean for target in targets]) for one in by_column]
-    solved = [0.0] * width
-    direction, size = residual, sum(map(mul, residual, residual))
-    enough = size * _ENOUGH**2
-    for _ in range(_STEPS):
-        if size <= enough:
-            break
-        seen = [product(direction) for product in by_row]
-        image = [one(seen) + penalty * own for one, own in zip(by_column, direction, strict=True)]
-        step = size / sum(map(mul, direction, image))
-        solved = [one + step * along for one, along in zip(solved, direction, strict=True)]
-        residual = [one - step * along for one, along in zip(residual, image, strict=True)]
-        before, size = size, sum(map(mul, residual, residual))
-        direction = [one + size / before * along for one, along in zip(residual, direction, strict=True)]
-    return solved
-
-
-_Product = Callable[[Sequence[float]], float]
-
-
-def _product(indices: Sequence[int], values: Sequence[float]) -> _Product:
-    if len(indices) < 2:
-        return lambda vector: sum(value * vector[index] for index, value in zip(indices, values, strict=True))
-    pick = itemgetter(*indices)
-    return lambda vector: sum(map(mul, values, pick(vector)))
-
-
-def _transposed(rows: Sequence[Row], width: int) -> list[_Product]:
-    found: list[tuple[list[int], list[float]]] = [([], []) for _ in range(width)]
-    for number, (columns, values) in enumerate(rows):
-        for column, value in zip(columns, values, strict=True):
-            found[column][0].append(number)
-            found[column][1].append(value)
-    return [_product(*one) for one in found]
-
-
-def dot(row: Row, vector: Sequence[float]) -> float:
-    """What the weights of a vector make of a row."""
-    return sum(value * vector[column] for column, value in zip(*row, strict=True))
 
 
 def _inverse_frequencies(counted: Sequence[Counter[Term]], least_prompts: int) -> dict[Term, float]:

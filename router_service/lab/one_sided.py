@@ -1,11 +1,9 @@
 """Learns a router from feedback that is one-sided: most prompts were answered by one of the two models only.
 
-One regression for each model predicts the score that its answer gets, from the prompts it answered. The gain on a
-prompt is the strong model's predicted score less the weak one's; where both scores are known, theirs. The router is
-learned from these gains. That is right as far as the prompt tells all that decided who answered it and who said
-something of it; what else decided remains as an error that nobody sees. Filling in only the score that lacks (the
-X-learner) and weighting by who answers (the doubly robust one, tried where chance decided that) came out no better on
-MMLU.
+How likely either model's answer is good is learned from the prompts that it answered, and the gain is the difference.
+That is right as far as the prompt tells all that decided who answered it and who said something of it; what else
+decided remains as an error that nobody sees. Filling in only the score that lacks (the X-learner) and weighting by who
+answers (the doubly robust one, tried where chance decided that) came out no better on MMLU.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from dataclasses import dataclass, replace
 from router_service.domain.classifier import LearnedWeights
 from router_service.lab.calibration import Threshold
 from router_service.lab.feedback import JudgedPrompt, outcomes
-from router_service.lab.learning import learn
+from router_service.lab.learning import learn, learn_both
 from router_service.lab.outcomes import OutcomesError, Pair, paired
 from router_service.lab.train import HELD_OUT_PERCENT, as_setting, calibrated
 from router_service.routing.excerpt import Excerpt, excerpt
@@ -90,13 +88,9 @@ def train_on_feedback(
     judged = [found for one in held if (found := _prompt(one, weak, strong)) is not None]
     weak_model = _Scorer([one.said for one in learned_from], [one.weak for one in learned_from])
     strong_model = _Scorer([one.said for one in learned_from], [one.strong for one in learned_from])
-    gains = [
-        strong_model.score(one.said) - weak_model.score(one.said)
-        if one.weak is None or one.strong is None
-        else one.strong - one.weak
-        for one in learned_from
-    ]
-    weights = learn([one.said for one in learned_from], gains)
+    weights = learn_both(
+        [one.said for one in learned_from], [one.weak for one in learned_from], [one.strong for one in learned_from]
+    )
     pairs = [one for one in held if weak in one.scores and strong in one.scores]
     threshold = None
     if len(pairs) >= FEWEST_PAIRS:

@@ -11,7 +11,7 @@ from router_service.domain.classifier import LearnedWeights
 from router_service.lab.calibration import FEWEST_LABELS, Threshold, calibrate
 from router_service.lab.curves import Curve, curve
 from router_service.lab.isotonic import isotonic
-from router_service.lab.learning import learn
+from router_service.lab.learning import learn_both
 from router_service.lab.outcomes import OutcomesError, Pair
 from router_service.routing.excerpt import Excerpt, excerpt
 from router_service.routing.learned import Learned
@@ -54,8 +54,8 @@ def train(pair: Pair, *, keep: float, confidence: float) -> Trained:
             f"from and {len(held):,} to judge by, chosen by their text; at least {FEWEST_LABELS} of each are needed: "
             "bring more prompts"
         )
-    gains = pair.gains
-    weights = learn([said[one] for one in known], [gains[one] for one in known])
+    weak, strong, gains = pair.weak_scores, pair.strong_scores, pair.gains
+    weights = learn_both([said[one] for one in known], [weak[one] for one in known], [strong[one] for one in known])
     model = Learned(weights)
     found = calibrated(pair, model.score, said, held, keep=keep, confidence=confidence)
     hard = as_setting(found.threshold)
