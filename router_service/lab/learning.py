@@ -62,22 +62,23 @@ def learn(
     penalty: float | None = None,
     leaning: Leaning | None = None,
     least_prompts: int = 2,
-    length_prior: float = 0.0,
 ) -> LearnedWeights:
     """Weights that tell prompts where the strong model gains more from those where it gains less.
 
     A term counts if it occurs in `least_prompts` prompts or more (from 2). `leaning` is by default what suits so many
-    prompts, and `penalty` the leaning's. `length_prior` adds so many standard deviations of score for each standard
-    deviation of length, on top of what was learned. Half of the prompts are moderate by the thresholds, the highest
-    fifth complex. Raises `ValueError` for fewer than two prompts.
+    prompts, and `penalty` the leaning's. Half of the prompts are moderate by the thresholds, the highest fifth complex.
+    Raises `ValueError` for fewer than two prompts.
     """
     if len(prompts) < 2:
         raise ValueError("at least two prompts are needed to learn from")
     leaning = leaning or leaning_for(len(prompts))
     encoder = Encoder(prompts, least_prompts, leaning)
     solved = ridge(encoder.rows, gains, encoder.width, leaning.penalty if penalty is None else penalty)
-    spread = deviation([dot(row, solved) for row in encoder.rows]) or 1.0
-    weights = encoder.weights(name, solved, length_prior * spread)
+    return measured(encoder.weights(name, solved), prompts)
+
+
+def measured(weights: LearnedWeights, prompts: Sequence[Excerpt]) -> LearnedWeights:
+    """The same with a spread and thresholds of these prompts: half of them moderate, the highest fifth complex."""
     model = Learned(weights)
     gained = [model.gain(prompt) for prompt in prompts]
     spread = deviation(gained) or 1.0
@@ -109,11 +110,10 @@ class Encoder:
         prompt = without_politeness(prompt)
         return self._row(terms_of(prompt), shape_of(prompt))
 
-    def weights(self, name: str, solved: Sequence[float], more_for_length: float) -> LearnedWeights:
-        """What was solved for the columns, as a classifier's weights; length counts so much more."""
+    def weights(self, name: str, solved: Sequence[float]) -> LearnedWeights:
+        """What was solved for the columns, as a classifier's weights."""
         first = len(self._columns)
         shape = [weight * self._leaning.shape for weight in solved[first : first + len(SHAPE)]]
-        shape[SHAPE.index("length")] += more_for_length
         return LearnedWeights(
             name=name,
             terms={term: (self._idf[term], solved[column]) for term, column in self._columns.items()},
