@@ -29,11 +29,10 @@ _FAMILIES = {"trivia_qa": "natural_qa", "human_eval": "mbpp", "arc_challenge": "
 # What tells something about routing: a strong model that is mostly right, a weak one whose answers could be read.
 _STRONG_AT_LEAST, _WEAK_AT_LEAST, _GAP_AT_LEAST = 0.5, 0.2, 0.05
 _PRIORS = ((0.0, 0.0), (0.25, 0.0), (0.5, 0.0), (1.0, 0.0), (0.5, 2.0), (1.0, 4.0))
-_CENTRED = (0.0, 1.0)
 _HALVES = (WEAKER[::2], WEAKER[1::2])
-_LEANINGS = (Leaning(penalty=20.0), Leaning(penalty=160.0, shape=0.03))
+# How much of a task's mean gain is taken off, and how far to trust what.
+_LEARNERS = ((0.0, Leaning(penalty=20.0)), (1.0, Leaning(penalty=160.0, shape=0.03)))
 
-Learner = tuple[float, Leaning]
 Judged = tuple[Recipe, tuple[str, ...]]
 """A recipe, and the weaker models that it learned from."""
 
@@ -43,7 +42,7 @@ def main(folder: Path) -> None:
     rows = training_set(folder)
     told = dict(_alone(rows))
     with ProcessPoolExecutor() as pool:
-        for scores in pool.map(partial(_left_out, rows), sorted({_family(row) for row in rows})):
+        for scores in pool.map(partial(_left_out, rows), _judged_families(rows)):
             for judged, by_row in scores.items():
                 told.setdefault(judged, {}).update(by_row)
     by_recipe: defaultdict[Recipe, dict[tuple[str, ...], dict[int, float]]] = defaultdict(dict)
@@ -61,23 +60,28 @@ def _alone(rows: Sequence[Known]) -> Iterator[tuple[Judged, dict[int, float]]]:
         yield (recipe, weaker), {at: float(len(row.prompt)) for at, row in enumerate(rows)}
 
 
+def _judged_families(rows: Sequence[Known]) -> list[str]:
+    """Those with a task on which some pair tells something; the others are only learned from."""
+    tasks = {row.task for row in rows}
+    return sorted({_FAMILIES.get(task, task) for task in tasks if any(_gains_on(rows, task, one) for one in _HALVES)})
+
+
 def _left_out(rows: Sequence[Known], family: str) -> dict[Judged, dict[int, float]]:
     """Scores of the family's prompts, by what was learned from the others."""
     others = [row for row in rows if _family(row) != family]
     own = {at: excerpt(row.prompt) for at, row in enumerate(rows) if _family(row) == family}
     said = [excerpt(row.prompt) for row in others]
     found: dict[Judged, dict[int, float]] = {}
-    for leaning in _LEANINGS:
+    for centred, leaning in _LEARNERS:
         encoder = Encoder(said, LEAST_PROMPTS, leaning)
-        for centred in _CENTRED:
-            for weaker in _HALVES:
-                gains = gains_of(others, weaker, STRONGER, centred)
-                solved = ridge(encoder.rows, gains, encoder.width, leaning.penalty)
-                weights = measured(encoder.weights(family, solved), said)
-                for length, words in _PRIORS:
-                    recipe = Recipe(centred=centred, leaning=leaning, length=length, words=words)
-                    model = Learned(with_prior(weights, len(said), recipe))
-                    found[recipe, weaker] = {at: model.gain(one) / weights.spread for at, one in own.items()}
+        for weaker in _HALVES:
+            gains = gains_of(others, weaker, STRONGER, centred)
+            weights = encoder.weights(family, ridge(encoder.rows, gains, encoder.width, leaning.penalty))
+            weights = measured(weights, said)
+            for length, words in _PRIORS:
+                recipe = Recipe(centred=centred, leaning=leaning, length=length, words=words)
+                model = Learned(with_prior(weights, len(said), recipe))
+                found[recipe, weaker] = {at: model.gain(one) / weights.spread for at, one in own.items()}
     return found
 
 

@@ -34,7 +34,7 @@ LEAST_PROMPTS = 3
 ABOUT = {
     "data": "per-prompt scores of nine models from ulab-uiuc/LLMRouter (MIT License, Copyright (c) 2024 U Lab @UIUC)",
     "without": "every prompt that occurs in the results of lm-sys/RouteLLM, or shares thirteen words in a row with one",
-    "target": "mean score of two models of about 50B parameters less that of four of 7 to 9B, less its task's mean",
+    "target": "mean score of two models of about 50B parameters less that of four of 7 to 9B",
     "method": "ridge regression on words, pairs of words (sublinear TF-IDF) and the prompt's shape; length and the "
     "heuristic's words of work count more by a prior; see docs/routing-quality.md",
 }
@@ -54,7 +54,7 @@ class Recipe:
     words: float
 
 
-# Chosen by `choose_default`: by tasks that were left out, not by the evaluation sets.
+# Not the best of `choose_default`: the second of two that were tried on the evaluation sets. See docs/adr/0028.
 RECIPE = Recipe(centred=0.0, leaning=Leaning(penalty=20.0), length=0.5, words=2.0)
 
 
