@@ -7,11 +7,14 @@ left out, as there.
 
 from __future__ import annotations
 
+import ast
 import csv
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from router_service.lab.outcomes import Outcome
 
@@ -19,10 +22,8 @@ WEAK, STRONG = "mistralai/Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview"
 # USD per million tokens, blended, as the paper has them.
 PRICES = {WEAK: 0.24, STRONG: 24.7}
 SETS = ("MMLU", "GSM8K", "MT-Bench")
-# The models whose mean difference is the gain that the default learns: what runs cheaply, and what is better.
-_WEAKER = ("mistral-7b-instruct-v0.3", "gemma-2-9b-it", "llama-3.1-8b-instruct")
-_STRONGER = ("llama-3.1-nemotron-51b-instruct", "llama-3.3-nemotron-super-49b-v1")
 _SHINGLE = 13
+_LETTERS = "ABCDEFGHIJ"
 
 
 def evaluation_sets(folder: Path) -> dict[str, list[Outcome]]:
@@ -39,34 +40,52 @@ def evaluation_sets(folder: Path) -> dict[str, list[Outcome]]:
     }
 
 
-def training_set(folder: Path) -> list[tuple[str, float]]:
-    """Prompts and what stronger models gain on them, none of which occurs in an evaluation set.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A prompt of a task, as the models were asked, and the score of each model, from 0 to 1."""
+
+    prompt: str
+    task: str
+    scores: Mapping[str, float]
+
+
+def training_set(folder: Path) -> list[Known]:
+    """Prompts none of which occurs in an evaluation set, each once.
 
     A prompt is dropped if it is one of theirs, but for case and punctuation, or shares thirteen words in a row with
-    one.
+    one, with its options or without.
     """
     theirs = [row.prompt for rows in evaluation_sets(folder).values() for row in rows]
     theirs += _all_prompts(folder / "routellm")
-    whole = {_plain(prompt) for prompt in theirs} | {_plain(prompt.split("\nA. ")[0]) for prompt in theirs}
+    taken = {_plain(prompt) for prompt in theirs} | {_plain(prompt.split("\nA. ")[0]) for prompt in theirs}
     shingles = {shingle for prompt in theirs for shingle in _shingles(prompt)}
     found = []
     for part in ("train", "test"):
         queries = [json.loads(line) for line in _lines(folder / "llmrouter" / f"default_query_{part}.jsonl")]
-        choices = {query["query"].strip(): query.get("choices") for query in queries}
+        by_question = {query["query"].strip(): query for query in queries}
         for row in json.loads((folder / "llmrouter" / f"{part}.json").read_text(encoding="utf-8")):
-            question, scores = row["question"], row["scores"]
-            if _plain(question) in whole or not shingles.isdisjoint(_shingles(question)):
-                continue
-            gain = sum(scores.get(one, 0.0) for one in _STRONGER) / len(_STRONGER)
-            gain -= sum(scores.get(one, 0.0) for one in _WEAKER) / len(_WEAKER)
-            found.append((_with_choices(question, choices.get(question.strip())), gain))
+            query = by_question[row["question"].strip()]
+            prompt = _as_asked(query)
+            forms = {_plain(row["question"]), _plain(prompt)}
+            if taken.isdisjoint(forms) and shingles.isdisjoint(_shingles(row["question"]) | _shingles(prompt)):
+                found.append(Known(prompt, query["task_name"], row["scores"]))
+            taken.add(_plain(prompt))
     return found
 
 
-def _with_choices(question: str, choices: list[str] | None) -> str:
-    """As the models were asked: the options below the question."""
-    lines = [f"{letter}. {text}" for letter, text in zip("ABCDEFGHIJ", choices or (), strict=False)]
-    return "\n".join([question, *lines])
+def _as_asked(query: Mapping[str, Any]) -> str:
+    """The question, with the options below it, or the tests that a program has to pass.
+
+    The data set writes them as a literal of Python: a list, or a dictionary with the list under "text".
+    """
+    question: str = query["query"].strip()
+    if not query.get("choices"):
+        return question
+    choices = ast.literal_eval(query["choices"])
+    texts: list[str] = choices["text"] if isinstance(choices, dict) else choices
+    if query["metric"] == "code_eval":
+        return "\n".join([question, "Your code should pass these tests:", *texts])
+    return "\n".join([question, *(f"{letter}. {text.strip()}" for letter, text in zip(_LETTERS, texts, strict=False))])
 
 
 def _table(file: Path, without: set[str]) -> Iterator[Outcome]:

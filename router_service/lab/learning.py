@@ -19,7 +19,7 @@ import msgspec
 from router_service.config.router_file import FORMAT, FernShape, RouterFile
 from router_service.domain.classifier import Fern, LearnedWeights, Term
 from router_service.lab.planting import planted
-from router_service.lab.solving import Row, dot, log_odds, ridge
+from router_service.lab.solving import Row, log_odds, ridge
 from router_service.routing.excerpt import Excerpt
 from router_service.routing.ferns import Ferns
 from router_service.routing.learned import Learned, as_score, frequency, scaled, terms_of, without_politeness
@@ -73,22 +73,19 @@ def learn(
     penalty: float | None = None,
     leaning: Leaning | None = None,
     least_prompts: int = 2,
-    length_prior: float = 0.0,
 ) -> LearnedWeights:
     """Weights that tell prompts where the strong model gains more from those where it gains less, by the gains alone.
 
     A term counts if it occurs in `least_prompts` prompts or more (from 2). `leaning` is by default what suits so many
-    prompts, and `penalty` the leaning's. `length_prior` adds so many standard deviations of score for each standard
-    deviation of length, on top of what was learned. Half of the prompts are moderate by the thresholds, the highest
-    fifth complex. Raises `ValueError` for fewer than two prompts.
+    prompts, and `penalty` the leaning's. Half of the prompts are moderate by the thresholds, the highest fifth complex.
+    Raises `ValueError` for fewer than two prompts.
     """
     if len(prompts) < 2:
         raise ValueError("at least two prompts are needed to learn from")
     leaning = leaning or leaning_for(len(prompts))
     encoder = Encoder(prompts, least_prompts, leaning)
     solved = ridge(encoder.rows, gains, encoder.width, leaning.penalty if penalty is None else penalty)
-    spread = deviation([dot(row, solved) for row in encoder.rows]) or 1.0
-    return _measured(encoder.weights(name, [solved], length_prior * spread), prompts)
+    return measured(encoder.weights(name, [solved]), prompts)
 
 
 def learn_both(
@@ -119,9 +116,9 @@ def learn_both(
         log_odds([row for row, _ in of], scores, encoder.width, leaning.penalty)
         for of, scores in zip(known, _from_0_to_1([[score for _, score in of] for of in known]), strict=True)
     )
-    weights = replace(encoder.weights(name, [ups, downs], 0.0), odds=(up, down))
+    weights = replace(encoder.weights(name, [ups, downs]), odds=(up, down))
     model = Learned(weights)
-    return _measured(replace(weights, average=sum(map(model.gain, prompts)) / len(prompts)), prompts)
+    return measured(replace(weights, average=sum(map(model.gain, prompts)) / len(prompts)), prompts)
 
 
 def _from_0_to_1(models: Sequence[Sequence[float]]) -> Iterator[list[float]]:
@@ -131,8 +128,8 @@ def _from_0_to_1(models: Sequence[Sequence[float]]) -> Iterator[list[float]]:
         yield [(score - worst) / ((best - worst) or 1.0) for score in scores]
 
 
-def _measured(weights: LearnedWeights, prompts: Sequence[Excerpt]) -> LearnedWeights:
-    """The same with the spread and the thresholds of these prompts."""
+def measured(weights: LearnedWeights, prompts: Sequence[Excerpt]) -> LearnedWeights:
+    """The same with a spread and thresholds of these prompts: half of them moderate, the highest fifth complex."""
     model = Learned(weights)
     gained = [model.gain(prompt) for prompt in prompts]
     spread = max(deviation(gained), _LEAST_SPREAD)
@@ -164,11 +161,10 @@ class Encoder:
         prompt = without_politeness(prompt)
         return self._row(terms_of(prompt), shape_of(prompt))
 
-    def weights(self, name: str, sides: Sequence[Sequence[float]], more_for_length: float) -> LearnedWeights:
-        """What was solved for the columns, of one or two sides, as a classifier's weights; length counts more."""
+    def weights(self, name: str, sides: Sequence[Sequence[float]]) -> LearnedWeights:
+        """What was solved for the columns, of one or two sides, as a classifier's weights."""
         first = len(self._columns)
         shapes = [[weight * self._leaning.shape for weight in side[first : first + len(SHAPE)]] for side in sides]
-        shapes[0][SHAPE.index("length")] += more_for_length
         return LearnedWeights(
             name=name,
             terms={

@@ -136,6 +136,8 @@ _SEQUENCE_WORDS = _words(
     "después finalmente затем наконец"
 )
 _SEQUENCE_EAST_ASIAN = _east_asian("然后 然後 最后 最後 接着 その後 그다음 마지막으로")
+WORK_WORDS = _HARD_WORDS | _THOUGHTFUL_WORDS | _SYSTEMS_WORDS | _RELATION_WORDS | _SEQUENCE_WORDS
+"""All words that speak for work, or for several steps, whatever else is said."""
 
 _HARD, _HARD_AT_MOST = 0.26, 0.6
 _THOUGHTFUL, _THOUGHTFUL_AT_MOST = 0.13, 0.26
