@@ -89,12 +89,11 @@ def by_subject(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {one["subject"]: one for one in report["subjects"]}
 
 
-async def settled(router: Running) -> None:
+async def shadowed(router: Running) -> None:
     async def over() -> bool:
         return router.application.engine.shadows.under_way == 0
 
     await until(over)
-    await router.shipped()
 
 
 async def test_an_experiment_is_reported_by_the_arm_assigned_and_by_feedback(
@@ -185,7 +184,8 @@ async def test_a_shadow_is_compared_pair_by_pair_by_its_gates_and_by_a_judge(
         simulator.fail("deepseek-chat", "bad_request", times=1)
         for prompt in prompts:
             await client.complete(prompt, feature="short")
-            await settled(router)
+            await shadowed(router)
+        await router.shipped()
         spent = {
             model: billed(router.application, [entry for entry in simulator.journal if entry.model == model])
             for model in ("gpt-4o", "deepseek-chat")
