@@ -94,10 +94,16 @@ class RedisConnection:
                 try:
                     return await send()
                 except ConnectionLost:
+                    if self._closed:
+                        raise
                     return await send()
         except (RedisError, OSError) as exc:  # TimeoutError is an OSError
             self._broke(exc)
             raise RedisAway("Redis cannot be used") from exc
+        finally:
+            if self._closed:
+                # Whoever was connecting while all connections were closed has one now.
+                await self._redis.connection_pool.disconnect()
 
     def _broke(self, exc: Exception) -> None:
         if self._probing is None and not self._closed:

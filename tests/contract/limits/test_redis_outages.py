@@ -19,7 +19,7 @@ from router_service.limits.guarded import GuardedMeters
 from router_service.limits.limiter import Limiter
 from router_service.limits.local import LocalMeters
 from router_service.limits.shared import SharedMeters
-from router_service.storage.redis import RedisConnection
+from router_service.storage.redis import RedisAway, RedisConnection
 from tests.contract.limits.counters import CALLER, budget, concurrent, hold, requests, tokens
 
 # Generous: machines that run tests are busy.
@@ -268,3 +268,18 @@ async def test_settlements_wait_for_a_server_that_is_not_there_at_the_start(own_
         await one.back()
         (state,) = await one.limiter.state(CALLER)
         assert (state.used, state.reserved) == (7, 0)
+
+
+async def test_what_is_under_way_when_all_is_closed_connects_no_more(own_redis: RedisServer) -> None:
+    connection = RedisConnection(RedisSettings(url=LiteralSecret(own_redis.url), timeout=PATIENT))
+    await connection.command("PING")
+    own_redis.pause()
+    under_way = [asyncio.create_task(connection.command("PING")) for _ in range(3)]
+    assert not (await asyncio.wait(under_way, timeout=0.05))[0]
+    await connection.aclose()
+    own_redis.resume()
+    for ended in await asyncio.gather(*under_way, return_exceptions=True):
+        assert isinstance(ended, RedisAway)
+    async with asyncio.timeout(30):
+        while own_redis.send("CLIENT", "LIST").count(b"cmd=") > 1:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.01)
