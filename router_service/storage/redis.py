@@ -52,7 +52,7 @@ class RedisConnection:
         self._redis = Redis(connection_pool=pool)
         self._back: list[Callable[[], object]] = []
         self._probing: asyncio.Task[None] | None = None
-        self._closed = False
+        self._closed = asyncio.Event()
 
     @property
     def available(self) -> bool:
@@ -79,7 +79,7 @@ class RedisConnection:
 
     async def aclose(self) -> None:
         """Close all connections; whatever comes later fails at once."""
-        self._closed = True
+        self._closed.set()
         if self._probing is not None:
             self._probing.cancel()
             await asyncio.gather(self._probing, return_exceptions=True)
@@ -87,26 +87,26 @@ class RedisConnection:
         await self._redis.connection_pool.disconnect()
 
     async def _bounded(self, send: Callable[[], Awaitable[Any]]) -> Any:
-        if self._probing is not None or self._closed:
+        if self._probing is not None or self._closed.is_set():
             raise RedisAway("Redis is away")
         try:
             async with asyncio.timeout(self._timeout):
                 try:
                     return await send()
                 except ConnectionLost:
-                    if self._closed:
+                    if self._closed.is_set():
                         raise
                     return await send()
         except (RedisError, OSError) as exc:  # TimeoutError is an OSError
             self._broke(exc)
             raise RedisAway("Redis cannot be used") from exc
         finally:
-            if self._closed:
+            if self._closed.is_set():
                 # Whoever was connecting while all connections were closed has one now.
                 await self._redis.connection_pool.disconnect()
 
     def _broke(self, exc: Exception) -> None:
-        if self._probing is None and not self._closed:
+        if self._probing is None and not self._closed.is_set():
             logger.warning("redis is away: %s; what needs it follows its `fail` until it is back", type(exc).__name__)
             self._probing = asyncio.create_task(self._probe())
 
