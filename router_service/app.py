@@ -49,6 +49,15 @@ logger = logging.getLogger("llmrouter")
 _COLLECT_AFTER = (5_000, 10, 20)
 
 
+async def _either(one: asyncio.Event, other: asyncio.Event) -> None:
+    """Wait until one of them is set."""
+    waits = [asyncio.create_task(event.wait()) for event in (one, other)]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
+
+
 def _collect_rarely() -> None:
     """Keep the garbage collector from stopping the event loop for long.
 
@@ -217,7 +226,7 @@ class Application:
         well, and only the supervisor ends it at once. Call it in the main thread.
         """
         loop = asyncio.get_running_loop()
-        stopping = asyncio.Event() if self._line is None else self._line.ended
+        stopping = asyncio.Event()
         ends = (signal.SIGTERM, signal.SIGINT)
 
         def drain() -> None:
@@ -245,9 +254,11 @@ class Application:
         if current.source == "environment":
             logger.info("found in the environment: %s", ", ".join(current.deployments))
         _collect_rarely()
-        if self._line is not None:
+        if self._line is None:
+            await stopping.wait()
+        else:
             self._line.say_ready()
-        await stopping.wait()
+            await _either(stopping, self._line.ended)
         force = "" if self._line is not None else "; a second signal stops at once"
         logger.info("draining: %d calls in flight%s", self._server.in_flight, force)
         await self.stop()

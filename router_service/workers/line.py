@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import secrets
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -90,7 +91,8 @@ class Line:
         self._writer: asyncio.StreamWriter | None = None
         self._listening: asyncio.Task[None] | None = None
         self._telling: set[asyncio.Task[None]] = set()
-        self._questions = itertools.count(1)
+        # Whoever takes this place later does not take old answers for its own.
+        self._questions = itertools.count(secrets.randbits(32))
         self._awaited: dict[tuple[int, int], asyncio.Future[bytes | None]] = {}
 
     @property

@@ -230,3 +230,23 @@ async def test_a_worker_drains_when_its_supervisor_is_gone(tmp_path: Path) -> No
         await ready.wait()
         supervising.cancel()
         await serving
+
+
+async def test_a_worker_that_drains_alone_keeps_its_line(tmp_path: Path) -> None:
+    """Else it would take all others for gone while it is still scraped."""
+    file = tmp_path / "router.yaml"
+    file.write_text(CONFIGURATION)
+    environ = {"SIMULATOR_URL": "http://127.0.0.1:1", "REDIS_URL": "redis://127.0.0.1:1"}
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    line = Line(Place(number=1, of=2), theirs)
+    application = Application(file, environ=environ, line=line)
+    ready = asyncio.Event()
+    attending = asyncio.create_task(Switchboard().attend(1, ours, ready.set))
+    serving = asyncio.create_task(application.serve())
+    async with asyncio.timeout(PATIENCE):
+        await ready.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await serving
+        assert not line.ended.is_set()
+        await attending

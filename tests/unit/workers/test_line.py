@@ -73,6 +73,61 @@ async def test_an_answer_of_any_size_arrives_whole() -> None:
         await asyncio.gather(asker.leaves(), teller.leaves())
 
 
+async def test_large_answers_to_several_questions_at_once_all_arrive() -> None:
+    board = Switchboard()
+    made = [Worker(board, f"{number}/4", patience=60.0) for number in range(1, 5)]
+    for number, worker in enumerate(made, 1):
+        await worker.serves(says(f"{number}" * 1_000_000))
+    async with asyncio.timeout(60):
+        asked = [worker.line.ask_others(question) for worker in made[:2] for question in (b"a", b"b")]
+        for answers in await asyncio.gather(*asked):
+            assert [len(answer or b"") for answer in answers.values()] == [1_000_005] * 3
+        await asyncio.gather(*(worker.leaves() for worker in made))
+
+
+async def test_who_dies_with_a_question_is_known_at_once() -> None:
+    asked = asyncio.Event()
+
+    async def hang(_: bytes) -> bytes:
+        asked.set()
+        return await asyncio.get_running_loop().create_future()
+
+    board = Switchboard()
+    asker, dying = Worker(board, "1/2", patience=60.0), Worker(board, "2/2")
+    await asker.serves(says(""))
+    await dying.serves(hang)
+    async with asyncio.timeout(20):
+        asking = asyncio.create_task(asker.line.ask_others(b""))
+        await asked.wait()
+        await dying.leaves()
+        assert await asking == {2: None}
+        await asker.leaves()
+
+
+async def test_who_hangs_is_asked_no_more_until_it_answers() -> None:
+    go_on = asyncio.Event()
+    heard = []
+
+    async def hang(question: bytes) -> bytes:
+        heard.append(question)
+        await go_on.wait()
+        return question
+
+    board = Switchboard()
+    asker, hanging = Worker(board, "1/2", patience=60.0), Worker(board, "2/2")
+    await asker.serves(says(""))
+    await hanging.serves(hang)
+    async with asyncio.timeout(20):
+        asking = [asyncio.create_task(asker.line.ask_others(b"early")) for _ in range(30)]
+        await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+        assert await asker.line.ask_others(b"late") == {2: None}
+        go_on.set()
+        told = [answers[2] for answers in await asyncio.gather(*asking)]
+        assert told.count(b"early") == len(heard) < 30
+        assert await asker.line.ask_others(b"again") == {2: b"again"}
+        await asyncio.gather(asker.leaves(), hanging.leaves())
+
+
 async def test_who_is_not_there_is_known_at_once() -> None:
     # With so much patience a wait for nobody would be the test's own timeout.
     async with workers("1/3", "3/3", patience=60.0) as (first, third):
@@ -103,7 +158,7 @@ async def test_a_worker_that_reads_nothing_more_is_absent_and_costs_no_memory() 
     with stopped:
         stopped.send(b"\x01" + bytes(10))
         async with asyncio.timeout(20):
-            # The first ones fill the line; whoever comes later is told at once.
+            # The first ones wait; whoever comes later is told at once.
             filling = [asyncio.create_task(asker.line.ask_others(bytes(50_000))) for _ in range(20)]
             await asyncio.wait(filling, return_when=asyncio.FIRST_COMPLETED)
             assert await asker.line.ask_others(b"") == {2: None}
