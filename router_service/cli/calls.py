@@ -19,7 +19,7 @@ from llmrouter import Client, RouterError
 from llmrouter.options import RouteOptions
 from llmrouter.v1.chat_pb2 import FinishReason
 from llmrouter.v1.decision_pb2 import Decision
-from llmrouter.v1.router_service_pb2 import CompleteResponse, GetBudgetResponse, ListModelsResponse
+from llmrouter.v1.router_service_pb2 import CompleteResponse, ListModelsResponse
 from llmrouter.v1.stream_pb2 import AttemptDiscarded, AttemptStarted, Finished, ReasoningDelta, TextDelta, ToolCallDelta
 from router_service.cli.ending import FAILED, MISUSED, end
 from router_service.cli.options import CallerOptions, PromptArgument, prompt_text, with_caller_options
@@ -142,15 +142,13 @@ def budget(
 ) -> None:
     """Show how the caller stands with limits and budgets; administrators also the caps of shadow calls."""
     with _client(address, ca_file) as client:
-        allowances = client.budget(feature=feature, tier=tier, model=model, timeout=10.0)
-        caps = client.shadow_caps(timeout=10.0)
+        standing = client.standing(feature=feature, tier=tier, model=model, timeout=10.0)
     if as_json:
-        _print_json(GetBudgetResponse(allowances=allowances, shadow_caps=caps))
-        return
-    if not allowances and not caps:
+        _print_json(standing)
+    elif standing.allowances or standing.shadow_caps:
+        terminal().print(allowances_view(standing.allowances, standing.shadow_caps))
+    else:
         print("No limit and no budget applies to such calls.")
-        return
-    terminal().print(allowances_view(allowances, caps))
 
 
 @contextmanager

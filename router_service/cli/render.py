@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from datetime import timedelta
 
 from rich.console import Console, Group
@@ -92,7 +93,7 @@ def models_view(deployments: list[model_pb2.Deployment]) -> Table:
     return table
 
 
-def allowances_view(allowances: list[usage_pb2.Allowance], shadow_caps: list[usage_pb2.Allowance]) -> Table:
+def allowances_view(allowances: Iterable[usage_pb2.Allowance], shadow_caps: Iterable[usage_pb2.Allowance]) -> Table:
     """How a caller stands with limits and budgets, then shadows with their caps."""
     table = plain_table("", "name", "of", "window", "used", "reserved", "amount", "unit", "renews in")
     rows = [("budget" if one.mode else "limit", one) for one in allowances] + [("shadow", one) for one in shadow_caps]

@@ -1,4 +1,4 @@
-"""What a file may say and hardly means: warnings, of which each is certain and none keeps the router from serving."""
+"""What a file may say and hardly means: warnings, told from the file alone, that keep no router from serving."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from router_service.config.configuration import Configuration
 from router_service.config.document import Document
 from router_service.config.escalation_shape import EscalationShape
 from router_service.config.source import Location, Source, dotted
-from router_service.config.vendors import VENDORS
 from router_service.domain.deployment import Capability, Deployment
 from router_service.domain.identity import Names
-from router_service.domain.limit import Dimension
+from router_service.domain.limit import Budget, Dimension
 from router_service.domain.policy import Policy
+from router_service.domain.vendor import Auth
 
-_SECRET_HEADER = re.compile(r"(?i)authorization|api-?key|token|secret|password")
+_SECRET_HEADER = re.compile(r"(?i)auth|api-?key|(^|[-_])(key|token|secret|password)$")
+_OWN_NETWORK = re.compile(r"(?i)[^.]*|.*\.(svc|local|localhost|internal)")
 
 
 def advise(source: Source, document: Document, configuration: Configuration) -> None:
@@ -43,7 +44,7 @@ def _provider_secrets(document: Document, configuration: Configuration) -> Itera
     for name, piece in document.providers.items():
         shape, settings = piece.usable, configuration.providers[name]
         at = ("providers", name)
-        if VENDORS[settings.vendor].key_required and not _on_this_machine(settings.base_url):
+        if settings.quirks.auth is not Auth.NONE and not _on_own_network(settings.base_url):
             yield (*at, "api_key"), shape.api_key
             yield from (((*at, "api_keys", number), key) for number, key in enumerate(shape.api_keys))
         yield from (((*at, "headers", key), text) for key, text in shape.headers.items() if _SECRET_HEADER.search(key))
@@ -65,13 +66,13 @@ def _other_secrets(document: Document) -> Iterator[tuple[Location, str | None]]:
     yield from (((*at, "previous_peppers", number), old) for number, old in enumerate(keys.previous_peppers))
 
 
-def _on_this_machine(url: str) -> bool:
+def _on_own_network(url: str) -> bool:
     """A server of one's own that asks for a key, whatever it is, is given a word for one."""
-    host = urlsplit(url).hostname or ""
+    host = (urlsplit(url).hostname or "").rstrip(".")
     try:
-        return ip_address(host).is_loopback
+        return ip_address(host).is_private
     except ValueError:
-        return host == "localhost"
+        return _OWN_NETWORK.fullmatch(host) is not None
 
 
 def _with_password(url: str | None) -> str | None:
@@ -94,17 +95,19 @@ def _prices(source: Source, document: Document, configuration: Configuration) ->
         deployment = configuration.deployments[name]
         if deployment.price is not None:
             continue
-        budgets = [
-            budget.name
-            for budget in configuration.limits.budgets
-            if deployment.model in budget.scope.match.get(Dimension.MODEL, {deployment.model})
-        ]
+        budgets = [budget.name for budget in configuration.limits.budgets if _counts(budget, deployment)]
         if budgets:
             source.warn(
                 ("models", name),
                 f"has no price, so that its calls are not counted on {', '.join(sorted(budgets))}",
                 "Give it a `price`: {input: 0, output: 0} where it is free",
             )
+
+
+def _counts(budget: Budget, deployment: Deployment) -> bool:
+    """Whether the deployment's calls are on the budget, whoever makes them; of others the file does not tell."""
+    match = budget.scope.match
+    return match.keys() <= {Dimension.MODEL} and deployment.model in match.get(Dimension.MODEL, {deployment.model})
 
 
 def _grants(source: Source, configuration: Configuration) -> None:
@@ -122,9 +125,9 @@ def _grants(source: Source, configuration: Configuration) -> None:
             source.warn(("policies", name), "is granted to no caller", fix)
     models = _together(one.models for one in grants)
     if models is not None:
-        asked = {one.id for policy in configuration.policies.values() for one in _asked(policy)}
+        own = {one.id for policy in configuration.policies.values() for one in _own(policy)}
         for name, deployment in configuration.deployments.items():
-            if not {name, deployment.model} & models and name not in asked:
+            if not {name, deployment.model} & models and name not in own:
                 source.warn(("models", name), "is granted to no caller", fix)
 
 
@@ -137,14 +140,15 @@ def _together(grants: Iterable[Names]) -> Names:
     return frozenset(found)
 
 
-def _asked(policy: Policy) -> list[Deployment]:
-    """Whom the router asks for itself: no caller needs a grant of them."""
+def _own(policy: Policy) -> list[Deployment]:
+    """Whom the router asks, or compares costs with, for itself: no caller needs a grant of them."""
     escalations = [policy.escalation, *(rule.escalation for rule in policy.rules)]
     escalations += [arm.escalation for experiment in policy.experiments for arm in experiment.arms]
     gates = [gate for one in escalations if one is not None for gate in one.gates]
     askings = [gate.panel.asking for gate in gates if gate.panel is not None]
     askings += [policy.classification.asking] if policy.classification.asking is not None else []
-    return [deployment for asking in askings for deployment in asking.deployments]
+    baseline = [policy.baseline] if policy.baseline is not None else []
+    return [*baseline, *(deployment for asking in askings for deployment in asking.deployments)]
 
 
 class _Policy:
@@ -181,7 +185,7 @@ class _Policy:
             if all(Capability.REASONING in one.capabilities for one in self._named[name]):
                 self._source.warn(
                     at,
-                    f"{name} reasons before it answers: the few tokens of a label are spent on that, and it gives none",
+                    f"{name} may reason before it answers: a label's few tokens are then spent, and it gives none",
                     "Name a model that answers at once, or say in its `capabilities` that it does not reason",
                 )
 
@@ -210,7 +214,9 @@ class _Policy:
             return
         judged = {one.model for one in answering} | {one.model for name in shape.to for one in self._named[name]}
         for number, gate in enumerate(shape.gates):
-            for here, name in self._listed((*at, "escalate", "gates", number, "use"), gate.use or ()):
+            use = (*at, "escalate", "gates", number, "use")
+            self._excluded(use, gate.use or ())
+            for here, name in self._listed(use, gate.use or ()):
                 if judged & {one.model for one in self._named[name]}:
                     self._source.warn(
                         here,

@@ -17,6 +17,17 @@ _METADATA_NAME = re.compile(r"[0-9A-Za-z_.\-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
+def check_readable(url: str) -> None:
+    """Refuse, in a validator, a URL whose password hides its host or port. The message does not hold the URL."""
+    try:
+        urlsplit(url).port  # noqa: B018 - raises where it is no number
+    except ValueError:
+        refuse(
+            "the URL cannot be read",
+            "Percent-encode the password (/ is %2F, # %23, ? %3F, [ %5B, ] %5D); the port is a number",
+        )
+
+
 def _parts(value: str, example: str) -> SplitResult:
     try:
         parts = urlsplit(value)

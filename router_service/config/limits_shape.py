@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
+from router_service.config.endpoint import check_readable
 from router_service.config.quantity import Count, NanoUsd, Timeout, matching, refuse
 from router_service.config.shape import SOME_TEXTS_SCHEMA, Shape, listed
 from router_service.domain.limit import BudgetMode, Dimension, FailMode, Period
@@ -37,6 +38,7 @@ def _positive(nano_usd: int) -> int:
 def _url(value: str) -> str:
     if not re.match(r"(rediss?|unix)://.", value):
         refuse("is not a Redis URL", "Write redis://host:6379/0, rediss:// for TLS, or unix:///path/to/socket")
+    check_readable(value)
     return value
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
+from router_service.config.endpoint import check_readable
 from router_service.config.quantity import Count, CountFromZero, Timeout, matching, refuse
 from router_service.config.shape import Shape
 
@@ -19,6 +20,7 @@ def _database(value: str) -> str:
             "is not the URL of a database",
             "Write sqlite:///llmrouter.db for a file, or postgresql://user:password@host:5432/database",
         )
+    check_readable(value)
     return value
 
 

@@ -52,6 +52,8 @@ async def test_an_administrator_makes_rotates_and_revokes_keys_and_sees_what_the
         assert usage.total.cost_nano_usd == answer.receipt.cost_nano_usd
         [team] = await ask(user, "budget", feature="chat", model="gpt-4o")
         assert (team.name, team.used) == ("team", answer.receipt.cost_nano_usd)
+        [same] = (await ask(user, "standing", feature="chat", model="gpt-4o")).allowances
+        assert (same.name, same.used) == (team.name, team.used)
 
         rotated = await ask(admin, "rotate_key", made.key.public_id, overlap=60)
         revoked = await ask(admin, "revoke_key", made.key.public_id)

@@ -30,6 +30,7 @@ from llmrouter.v1.admin_service_pb2_grpc import AdminServiceStub
 from llmrouter.v1.model_pb2 import Deployment
 from llmrouter.v1.receipt_pb2 import Receipt
 from llmrouter.v1.router_service_pb2 import (
+    GetBudgetResponse,
     QueryUsageResponse,
     RecordFeedbackResponse,
     RouteResponse,
@@ -123,7 +124,11 @@ class AsyncClient:
 
     async def budget(self, **options: Unpack[BudgetOptions]) -> list[Allowance]:
         """How the caller stands with every limit and budget that applies."""
-        return list((await _send(self._stub.GetBudget, self._calls.budget(options))).allowances)
+        return list((await self.standing(**options)).allowances)
+
+    async def standing(self, **options: Unpack[BudgetOptions]) -> GetBudgetResponse:
+        """What `budget` and `shadow_caps` say, in one call."""
+        return await _send(self._stub.GetBudget, self._calls.budget(options))
 
     async def shadow_caps(self, **options: Unpack[CallOptions]) -> list[Allowance]:
         """How far the caps of shadow calls are spent, by the shadows' ids. For administrators; others get none."""

@@ -28,6 +28,7 @@ from llmrouter.v1.admin_service_pb2_grpc import AdminServiceStub
 from llmrouter.v1.model_pb2 import Deployment
 from llmrouter.v1.receipt_pb2 import Receipt
 from llmrouter.v1.router_service_pb2 import (
+    GetBudgetResponse,
     QueryUsageResponse,
     RecordFeedbackResponse,
     RouteResponse,
@@ -119,7 +120,11 @@ class Client:
 
     def budget(self, **options: Unpack[BudgetOptions]) -> list[Allowance]:
         """How the caller stands with every limit and budget that applies."""
-        return list((_send(self._stub.GetBudget, self._calls.budget(options))).allowances)
+        return list(self.standing(**options).allowances)
+
+    def standing(self, **options: Unpack[BudgetOptions]) -> GetBudgetResponse:
+        """What `budget` and `shadow_caps` say, in one call."""
+        return _send(self._stub.GetBudget, self._calls.budget(options))
 
     def shadow_caps(self, **options: Unpack[CallOptions]) -> list[Allowance]:
         """How far the caps of shadow calls are spent, by the shadows' ids. For administrators; others get none."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from router_service.config.load import load, review
+from router_service.config.problem import ConfigurationError
 from router_service.domain.deployment import ModelFacts, Price, Rate
 from router_service.spend.catalogue import catalogue_facts
 from tests.service.running_router import ADMIN_KEY
@@ -79,7 +80,7 @@ def warned(tmp_path: Path) -> Warnings:
         (
             policy("rules: [{use: small}]", "classifier: {use: llm, llm: thinking}"),
             "policies.default.classifier.llm",
-            "thinking reasons before it answers",
+            "thinking may reason before it answers",
         ),
         (
             policy("rules:", "  - {when: {tier: free}, use: small}", "  - {when: {tier: free, turns: 2}, use: large}"),
@@ -96,6 +97,11 @@ def warned(tmp_path: Path) -> Warnings:
             policy("rules: [{use: large}]", "regions: eu", "classifier: {use: llm, llm: small}"),
             "policies.default.classifier.llm",
             "small is never asked: it has no region, and the policy allows eu",
+        ),
+        (
+            policy("rules: [{use: large}]", "regions: eu", "escalate: {gates: [{gate: judge, use: thinking}]}"),
+            "policies.default.escalate.gates[0].use",
+            "thinking is never asked: it has no region, and the policy allows eu",
         ),
         (
             policy("rules: [{use: large}]", "regions: eu", SHADOW.format("elsewhere")),
@@ -158,6 +164,8 @@ budgets:
   day: {usd: 1, period: day}
   of-x: {usd: 1, period: day, match: {model: gpt-x}}
   soft: {usd: 1, period: day, mode: soft}
+  some: {usd: 1, period: day, match: {tenant: acme}}
+  free: {usd: 1, period: day, match: {tier: free, model: gpt-x}}
 """
 
 
@@ -206,6 +214,10 @@ def test_models_without_a_price_are_told_where_money_is_bounded(warned: Warnings
         # A judge needs no caller's grant.
         policy("rules: [{use: small}]", "escalate: {gates: [{gate: judge, use: [large, elsewhere, thinking]}]}")
         + 'identity: {api_keys: {keys: {k: {key: "${CALLER}", tenant: t, models: small, policies: "*"}}}}\n',
+        # Nor does what costs are compared with.
+        policy("baseline: large", "rules: [{use: small}]")
+        + 'identity: {api_keys: {keys: {k: {key: "${CALLER}", tenant: t, models: [small, elsewhere, thinking], '
+        'policies: "*"}}}}\n',
     ],
 )  # fmt: skip
 def test_what_may_well_be_meant_is_not_told(warned: Warnings, text: str) -> None:
@@ -227,11 +239,75 @@ def test_keys_in_clear_text_are_told_without_their_text(warned: Warnings) -> Non
     assert "sk-" not in str(found)
 
 
-def test_a_word_for_a_key_of_ones_own_server_is_not_told(warned: Warnings) -> None:
-    own = BEGINNING.replace(
-        'openai: {api_key: "${KEY}"}', 'openai: {api_key: any, base_url: "http://[::1]:1/v1"}, ollama: {api_key: any}'
-    )
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ("Authorization", True),
+        ("Helicone-Auth", True),
+        ("Ocp-Apim-Subscription-Key", True),
+        ("X_Access_Token", True),
+        ("X-Max-Tokens", False),
+        ("X-Tokenizer", False),
+        ("X-Monkey", False),
+    ],
+)
+def test_headers_that_sound_of_a_secret_are_told(warned: Warnings, header: str, told: bool) -> None:
+    text = PLAIN + f"telemetry: {{otlp_headers: {{{header}: x}}}}\n"
+    assert [path for path, _ in warned(text)] == [f"telemetry.otlp_headers.{header}"] * told
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [
+        'preset: openai, api_key: any, base_url: "http://[::1]:1/v1"',
+        "preset: openai, api_key: any, base_url: http://10.1.2.3:8000/v1",
+        "preset: openai, api_key: any, base_url: http://vllm:8000/v1",
+        "preset: custom, api_key: any, base_url: http://host.docker.internal:8000/v1",
+        "preset: custom, api_key: any, base_url: http://vllm.models.svc:8000/v1",
+        "preset: custom, api_key: any, base_url: http://vllm.models.svc.cluster.local/v1",
+        "preset: custom, api_key: any, base_url: https://llm.example.com/v1, quirks: {auth: none}",
+        "preset: ollama, api_key: any",
+    ],
+)
+def test_a_word_for_a_key_of_ones_own_server_is_not_told(warned: Warnings, provider: str) -> None:
+    own = BEGINNING.replace("providers: {", f"providers: {{own: {{{provider}}}, ")
     assert warned(PLAIN, beginning=own) == []
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [
+        "preset: custom, api_key: sk-1, base_url: https://llm.example.com/v1",
+        "preset: custom, api_key: sk-1, base_url: http://8.8.8.8/v1",
+        "preset: ollama, api_key: sk-1, base_url: https://svc.example.com/v1",
+    ],
+)
+def test_a_key_that_leaves_the_network_is_told_whoevers_it_is(warned: Warnings, provider: str) -> None:
+    away = BEGINNING.replace("providers: {", f"providers: {{own: {{{provider}}}, ")
+    assert [path for path, _ in warned(PLAIN, beginning=away)] == ["providers.own.api_key"]
+
+
+@pytest.mark.parametrize(
+    ("section", "url"),
+    [
+        ("redis", "redis://:pa[ssword@h:6379/0"),
+        ("redis", "redis://:pa#ssword@h:6379/0"),
+        ("storage", "postgresql://u:pa[ssword@h:5432/d"),
+        ("storage", "postgresql://u:pa/ssword@h:5432/d"),
+    ],
+)
+@pytest.mark.parametrize("of_environment", [False, True])
+def test_a_password_that_breaks_its_url_is_a_mistake_told_without_it(
+    tmp_path: Path, section: str, url: str, of_environment: bool
+) -> None:
+    file = tmp_path / "router.yaml"
+    file.write_text(BEGINNING + PLAIN + f'{section}: {{url: "{"${WHERE}" if of_environment else url}"}}\n')
+    with pytest.raises(ConfigurationError) as caught:
+        review(file, priced, {"KEY": "k", "WHERE": url})
+    [problem] = caught.value.problems
+    assert (problem.path, problem.message) == (f"{section}.url", "the URL cannot be read")
+    assert problem.fix.startswith("Percent-encode the password")
+    assert "ssword@" not in str(caught.value)
 
 
 SHIPPED = [
