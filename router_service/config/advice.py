@@ -18,7 +18,7 @@ from router_service.domain.limit import Budget, Dimension
 from router_service.domain.policy import Policy
 from router_service.domain.vendor import Auth
 
-_SECRET_HEADER = re.compile(r"(?i)auth|api-?key|(^|[-_])(key|token|secret|password)$")
+_SECRET_HEADER = re.compile(r"(?i)auth(?!ors?([-_]|$))|api-?key|(^|[-_])(key|token|secret|password)$")
 _OWN_NETWORK = re.compile(r"(?i)[^.]*|.*\.(svc|local|localhost|internal)")
 
 

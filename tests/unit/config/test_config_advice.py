@@ -249,6 +249,7 @@ def test_keys_in_clear_text_are_told_without_their_text(warned: Warnings) -> Non
         ("X-Max-Tokens", False),
         ("X-Tokenizer", False),
         ("X-Monkey", False),
+        ("X-Author", False),
     ],
 )
 def test_headers_that_sound_of_a_secret_are_told(warned: Warnings, header: str, told: bool) -> None:
