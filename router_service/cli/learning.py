@@ -111,8 +111,8 @@ def _fitted(fit: Fit) -> str:
     if not fit.held_out:
         return told
     return (
-        f"{told}; on {fit.held_out:,} held out its score is predicted with a mean squared error of {fit.error:.3f}, "
-        f"by the mean alone {fit.error_of_mean:.3f}"
+        f"{told}; a plain regression predicts it on {fit.held_out:,} held out with a mean squared error of "
+        f"{fit.error:.3f}, the mean alone with {fit.error_of_mean:.3f}"
     )
 
 

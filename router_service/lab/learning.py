@@ -70,21 +70,20 @@ def learn(
     gains: Sequence[float],
     *,
     name: str = "learned",
-    penalty: float | None = None,
     leaning: Leaning | None = None,
     least_prompts: int = 2,
 ) -> LearnedWeights:
     """Weights that tell prompts where the strong model gains more from those where it gains less, by the gains alone.
 
     A term counts if it occurs in `least_prompts` prompts or more (from 2). `leaning` is by default what suits so many
-    prompts, and `penalty` the leaning's. Half of the prompts are moderate by the thresholds, the highest fifth complex.
+    prompts. Half of the prompts are moderate by the thresholds, the highest fifth complex.
     Raises `ValueError` for fewer than two prompts.
     """
     if len(prompts) < 2:
         raise ValueError("at least two prompts are needed to learn from")
     leaning = leaning or leaning_for(len(prompts))
     encoder = Encoder(prompts, least_prompts, leaning)
-    solved = ridge(encoder.rows, gains, encoder.width, leaning.penalty if penalty is None else penalty)
+    solved = ridge(encoder.rows, gains, encoder.width, leaning.penalty)
     return measured(encoder.weights(name, [solved]), prompts)
 
 

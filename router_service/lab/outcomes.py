@@ -16,6 +16,7 @@ from __future__ import annotations
 import csv
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -261,6 +262,8 @@ def _rows(path: Path, reader: csv.DictReader[str]) -> Iterator[Outcome]:
             f"{path}: there is no column `prompt`; the first line says {','.join(columns)[:80]!r}. Write CSV with the "
             f"columns prompt,small,large and commas between them, or lines of JSON, such as {_EXAMPLE}"
         )
+    if twice := sorted(name for name, count in Counter(columns).items() if count > 1):
+        raise OutcomesError(f"{path}: the column {twice[0]!r} is there twice; name each once")
     described = {
         kind: {name.removesuffix(kind): name for name in columns if name.removesuffix(kind) in {*columns} - {name}}
         for kind in (_RESPONSE, _PRICE)
@@ -274,7 +277,7 @@ def _rows(path: Path, reader: csv.DictReader[str]) -> Iterator[Outcome]:
         yield Outcome(
             prompt=row["prompt"] or "",
             outcomes={name: _score(place, name, _number(row[name])) for name in models if (row[name] or "").strip()},
-            responses={model: row[name] for model, name in described[_RESPONSE].items() if row[name] is not None},
+            responses={model: row[name] for model, name in described[_RESPONSE].items() if row[name]},
             prices={
                 model: _price(place, model, _number(row[name]))
                 for model, name in described[_PRICE].items()

@@ -21,9 +21,9 @@ class Said(msgspec.Struct):
 
     @property
     def text(self) -> str:
-        """All its words."""
+        """All its text, as the router reads it when it serves: parts follow each other without a separator."""
         if isinstance(self.content, list):
-            return "\n".join(part.text for part in self.content if part.text)
+            return "".join(part.text for part in self.content)
         return self.content or ""
 
 

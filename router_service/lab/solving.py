@@ -6,7 +6,7 @@ In plain Python and deterministic: the same rows in the same order give the same
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import log
+from math import exp, log, log1p
 from operator import itemgetter, mul
 
 from router_service.routing.learned import as_chance
@@ -16,6 +16,7 @@ Row = tuple[tuple[int, ...], tuple[float, ...]]
 
 _STEPS, _ENOUGH = 80, 1e-4
 _NEWTON_STEPS, _NEWTON_ENOUGH, _ROUGHLY = 12, 1e-3, 0.1
+_SHARES_OF_A_STEP = tuple(0.5**halvings for halvings in range(20))
 # The level of log-odds is a column of these, so large that it hardly pays the penalty.
 _LEVEL = 10.0
 _LEAST_CHANCE = 1e-3
@@ -36,14 +37,17 @@ def log_odds(rows: Sequence[Row], scores: Sequence[float], width: int, penalty: 
     """The weights of `width` columns, and a level, whose sum is the log-odds of a good answer: logistic regression
     under a penalty on the squares of the weights. Scores are from 0 to 1, and may lie between.
 
-    By Newton's method, whose steps are solved for roughly.
+    By Newton's method, whose steps are solved for roughly, and halved until they lead down: where a score is almost
+    always the same the curve is so flat at first that a whole step leads far beyond.
     """
     table = _Table([((*columns, width), (*values, _LEVEL)) for columns, values in rows], width + 1)
     mean = max(_LEAST_CHANCE, min(1.0 - _LEAST_CHANCE, sum(scores) / len(scores)))
     weights = [0.0] * width + [log(mean / (1.0 - mean)) / _LEVEL]
+    odds = table.seen(weights)
+    loss = _loss(odds, scores, weights, penalty)
     enough = 0.0
     for _ in range(_NEWTON_STEPS):
-        chances = [as_chance(one) for one in table.seen(weights)]
+        chances = [as_chance(one) for one in odds]
         missing = table.summed([score - chance for score, chance in zip(scores, chances, strict=True)])
         uphill = [one - penalty * own for one, own in zip(missing, weights, strict=True)]
         size = sum(map(mul, uphill, uphill))
@@ -51,8 +55,24 @@ def log_odds(rows: Sequence[Row], scores: Sequence[float], width: int, penalty: 
         if size <= enough:
             break
         step = table.solved(uphill, [chance * (1.0 - chance) for chance in chances], penalty, _ROUGHLY)
-        weights = [one + more for one, more in zip(weights, step, strict=True)]
+        ahead = table.seen(step)
+        for share in _SHARES_OF_A_STEP:
+            tried = [one + share * more for one, more in zip(weights, step, strict=True)]
+            odds_there = [one + share * more for one, more in zip(odds, ahead, strict=True)]
+            loss_there = _loss(odds_there, scores, tried, penalty)
+            if loss_there < loss:
+                break
+        else:
+            break
+        weights, odds, loss = tried, odds_there, loss_there
     return weights[:width], weights[width] * _LEVEL
+
+
+def _loss(odds: Sequence[float], scores: Sequence[float], weights: Sequence[float], penalty: float) -> float:
+    """What is to be least: less the log-likelihood of the scores, and half the penalty."""
+    unlikely = sum(max(one, 0.0) + log1p(exp(-abs(one))) - score * one for one, score in zip(odds, scores, strict=True))
+    squares: float = sum(map(mul, weights, weights))
+    return unlikely + penalty / 2 * squares
 
 
 def dot(row: Row, vector: Sequence[float]) -> float:

@@ -45,7 +45,7 @@ def terms_of(said: Excerpt) -> Counter[Term]:
     if len(lower) > _FIRST + _LAST:
         lower = f"{lower[:_FIRST]}\n{lower[-_LAST:]}"
     plain = with_plain_signs(lower, str.isalnum)
-    if plain is None or is_east_asian(plain):
+    if plain is None or is_east_asian(lower):
         words = _WORD.findall(lower)
     else:
         words = [word for word in words_between_blanks(plain, _LETTERS_AND_DIGITS) if len(word) > 1]

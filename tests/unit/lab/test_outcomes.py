@@ -120,7 +120,7 @@ def test_of_a_conversation_the_last_thing_the_user_said_is_the_prompt(tmp_path: 
         {"role": "assistant", "content": "Well"},
     ]
     line = json.dumps({"prompt": messages, "outcomes": {"s": 0, "l": 1}})
-    assert read_outcomes(written(tmp_path, "a.jsonl", line))[0].prompt == "And\nnow?"
+    assert read_outcomes(written(tmp_path, "a.jsonl", line))[0].prompt == "Andnow?"
 
 
 def test_a_table_tells_prices_too(tmp_path: Path) -> None:
@@ -155,3 +155,13 @@ def test_shares_of_quality_count_from_the_least_score_where_it_is_negative() -> 
     assert pair.qualities([0]) == ([0.0], [2.0])
     assert pair.remarks == ("scores go down to -1: shares of a quality count from there, not from 0",)
     assert paired(rows(), "a", "c").qualities([0]) == ([0.2], [0.9])
+
+
+def test_a_blank_answer_in_a_table_is_not_known(tmp_path: Path) -> None:
+    rows = read_outcomes(written(tmp_path, "a.csv", "prompt,s,l,s_response\np,0,1,\nq,1,1,hello\n"))
+    assert [row.responses for row in rows] == [{}, {"s": "hello"}]
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutcomesError, match="'s' is there twice"):
+        read_outcomes(written(tmp_path, "a.csv", "prompt,s,l,s\np,0,1,1\n"))

@@ -43,3 +43,13 @@ def test_a_model_that_is_always_or_never_right_has_a_level_and_no_more(score: fl
     solved, level = log_odds(rows_of(30), [score] * 30, 3, 1.0)
     assert abs(as_chance(level) - score) < 0.05
     assert max(map(abs, solved)) < 0.5
+
+
+@pytest.mark.parametrize("count", [1000, 2000, 3000])
+def test_a_model_that_fails_on_one_kind_of_prompt_alone_is_learned(count: int) -> None:
+    failing = count // 20
+    rows: list[Row] = [((0, 1), (1.0, 0.0) if one < failing else (0.0, 1.0)) for one in range(count)]
+    (fails, serves), level = log_odds(rows, [float(one >= failing) for one in range(count)], 2, 3.0)
+    assert level == pytest.approx(1.5, abs=0.1)
+    assert as_chance(level + fails) < 0.2
+    assert as_chance(level + serves) > 0.95

@@ -15,7 +15,7 @@ from router_service.routing.excerpt import excerpt, words_of
 from router_service.routing.learned import scaled, terms_of, without_politeness
 
 # Letters, digits that count as letters or not, marks, blanks, half a surrogate pair, and what East Asia writes.
-CHARACTERS = [*"aZ7_ \n-'’“—…•é²½٣ªßİ\xa0\u2028\u0301\x1c𝒳🎉", "\ud800", *"漢カ한", "two words", "x1y"]
+CHARACTERS = [*"aZ7_ \n-'’“—…•é²½٣ªßİ\xa0\u2028\u0301\x1c𝒳🎉", "\ud800", *"漢カ한・", "two words", "x1y"]
 # So many plain letters that other characters are rare, as they are in most texts.
 texts = st.lists(st.sampled_from(CHARACTERS), max_size=20).flatmap(
     lambda parts: st.sampled_from(["".join(parts), "".join(parts) + " plain" * 4 * len(parts), "plain".join(parts)])
