@@ -215,26 +215,10 @@ def _calls(exposed: dict[str, dict[str, float]]) -> dict[str, float]:
     return {worker: told.get("llm_router_requests_total", 0.0) for worker, told in sorted(exposed.items())}
 
 
-async def test_a_worker_drains_when_its_supervisor_is_gone(tmp_path: Path) -> None:
-    file = tmp_path / "router.yaml"
-    file.write_text(CONFIGURATION)
-    environ = {"SIMULATOR_URL": "http://127.0.0.1:1", "REDIS_URL": "redis://127.0.0.1:1"}
-    ours, theirs = socket.socketpair()
-    theirs.setblocking(False)
-    line = Line(Place(number=1, of=2), theirs)
-    application = Application(file, environ=environ, line=line)
-    ready = asyncio.Event()
-    supervising = asyncio.create_task(Switchboard().attend(1, ours, ready.set))
-    serving = asyncio.create_task(application.serve())
-    async with asyncio.timeout(PATIENCE):
-        await ready.wait()
-        supervising.cancel()
-        await serving
-
-
-async def test_a_worker_that_drains_alone_keeps_its_line(tmp_path: Path) -> None:
-    """Else it would take all others for gone while it is still scraped."""
-    file = tmp_path / "router.yaml"
+@asynccontextmanager
+async def one_of_two(folder: Path) -> AsyncIterator[tuple[Line, asyncio.Task[None]]]:
+    """A worker that serves in this process: its line, and what attends to that. It has ended in the end."""
+    file = folder / "router.yaml"
     file.write_text(CONFIGURATION)
     environ = {"SIMULATOR_URL": "http://127.0.0.1:1", "REDIS_URL": "redis://127.0.0.1:1"}
     ours, theirs = socket.socketpair()
@@ -246,7 +230,18 @@ async def test_a_worker_that_drains_alone_keeps_its_line(tmp_path: Path) -> None
     serving = asyncio.create_task(application.serve())
     async with asyncio.timeout(PATIENCE):
         await ready.wait()
-        os.kill(os.getpid(), signal.SIGTERM)
+        yield line, attending
         await serving
-        assert not line.ended.is_set()
-        await attending
+
+
+async def test_a_worker_drains_when_its_supervisor_is_gone(tmp_path: Path) -> None:
+    async with one_of_two(tmp_path) as (_, supervising):
+        supervising.cancel()
+
+
+async def test_a_worker_that_drains_alone_keeps_its_line(tmp_path: Path) -> None:
+    """Else it would take all others for gone while it is still scraped."""
+    async with one_of_two(tmp_path) as (line, attending):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert not line.ended.is_set()
+    await attending
